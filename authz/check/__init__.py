@@ -1,0 +1,1 @@
+"""May this call pass? This room knows the rulebook, never SQL, quotas or how Envoy is configured."""

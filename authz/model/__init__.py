@@ -1,0 +1,1 @@
+"""The nouns as frozen values. This room knows the standard library and nothing else."""

@@ -1,0 +1,233 @@
+"""Path templates: their grammar, the order in which they are tried, and the paths they match.
+
+The grammar is that of google.api.http (`google/api/http.proto`), with OpenAPI's `{name}` as `{name=*}`:
+
+    Template = "/" Segment { "/" Segment } [ ":" LITERAL ]
+    Segment  = "*" | "**" | LITERAL | "{" NAME [ "=" Segment { "/" Segment } ] "}"
+
+`*` is one or more characters within a segment; `**` is anything, nothing included, and may be followed by
+literals only. One trailing slash of a request path is accepted. Matching is case-sensitive and never decodes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+STAR = "*"
+DOUBLE_STAR = "**"
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
+_LITERAL = re.compile(r"[^{}*/:?#\s]+\Z")
+_SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
+MAX_LENGTH = 2048
+MAX_VARIABLES = 60
+
+
+class PathError(ValueError):
+    """A template that is not one; the text says which part and what would be accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A named part of a template: segments `start` up to `stop`, not included."""
+
+    name: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Template:
+    """A parsed path template. `text` is as written; two templates with one `shape` match the same paths."""
+
+    text: str
+    segments: tuple[str, ...]
+    verb: str = ""
+    variables: tuple[Variable, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Template:
+        """Read a template.
+
+        Raises:
+            PathError: it is not a template; the message quotes the part.
+        """
+        return _Parser(text).template()
+
+    @property
+    def shape(self) -> tuple[tuple[str, ...], str]:
+        """What decides which paths match: variable names do not."""
+        return self.segments, self.verb
+
+    @cached_property
+    def is_exact(self) -> bool:
+        """Whether the template has no wildcard and so matches one path (and its twin with a slash)."""
+        return not any(segment in {STAR, DOUBLE_STAR} for segment in self.segments)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """For an exact template: the paths it matches, with and without the trailing slash."""
+        body = "/" + "/".join(self.segments)
+        if self.verb:
+            return f"{body}:{self.verb}", f"{body}/:{self.verb}"
+        return (body,) if body == "/" else (body, body + "/")
+
+    @cached_property
+    def literal_prefix(self) -> str:
+        """The longest path prefix that every matching path has.
+
+        It is made of whole literal segments and ends in a slash where a wildcard follows.
+        `/v1/shelves/{id}` gives `/v1/shelves/`; an exact template gives its path.
+        """
+        prefix = "/"
+        for index, segment in enumerate(self.segments):
+            if segment in {STAR, DOUBLE_STAR}:
+                return prefix
+            prefix += segment
+            if index + 1 < len(self.segments):
+                prefix += "/"
+        return prefix
+
+    @cached_property
+    def sort_key(self) -> tuple[object, ...]:
+        """Templates sorted by this are tried in the right order: the first match is the most specific.
+
+        Literals beat `*`, `*` beats `**`, a node comes before its children except below `**`, where longer
+        suffixes come first, and a verb beats the same template without one.
+        """
+        wild = {STAR: (1, ""), DOUBLE_STAR: (2, "")}
+        ranks = [wild.get(segment, (0, segment)) for segment in self.segments]
+        below_double = DOUBLE_STAR in self.segments
+        ranks.append((3, "") if below_double else (-1, ""))
+        return (tuple(ranks), 0 if self.verb else 1, self.verb)
+
+    def regex(self, *, colon_in_wildcards: bool = True) -> str:
+        """An RE2 (and `re`) pattern that fully matches a request path without its query."""
+        return self._pattern(colon_in_wildcards, capture=False)
+
+    def capture_regex(self, *, colon_in_wildcards: bool = True) -> str:
+        """As `regex`, with one group per variable, in template order.
+
+        A `**` at the end of a path loses its trailing slashes, in front of a verb it keeps them but one.
+        """
+        return self._pattern(colon_in_wildcards, capture=True)
+
+    def _pattern(self, colon_in_wildcards: bool, *, capture: bool) -> str:
+        star = "[^/]+" if colon_in_wildcards else "[^/:]+"
+        double = ".*" if colon_in_wildcards else "[^:]*"
+        lazy = capture and not self.verb and self.segments and self.segments[-1] == DOUBLE_STAR
+        opens = {v.start for v in self.variables} if capture else set()
+        closes = {v.stop - 1 for v in self.variables} if capture else set()
+        parts: list[str] = []
+        for index, segment in enumerate(self.segments):
+            piece = star if segment == STAR else double if segment == DOUBLE_STAR else quote(segment)
+            if lazy and index == len(self.segments) - 1:
+                piece += "?"
+            parts.append("(" * (index in opens) + piece + ")" * (index in closes))
+        body = "/" + "/".join(parts)
+        if not self.segments:
+            return "/" if not self.verb else f"/:{quote(self.verb)}"
+        slash = "/*" if lazy else "/?"
+        return f"{body}{slash}:{quote(self.verb)}" if self.verb else f"{body}{slash}"
+
+    def matches(self, path: str, *, colon_in_wildcards: bool = True) -> bool:
+        """Whether a request path (no query) matches. For people's questions only: Envoy matches requests."""
+        return re.fullmatch(self.regex(colon_in_wildcards=colon_in_wildcards), path) is not None
+
+
+def quote(literal: str) -> str:
+    """A literal as an RE2 pattern."""
+    return _SPECIAL.sub(lambda match: "\\" + match.group(), literal)
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def fail(self, why: str) -> PathError:
+        return PathError(f"'{self.text}' is not a path template: {why}")
+
+    def template(self) -> Template:
+        text = self.text
+        if not text.startswith("/"):
+            raise self.fail("it must start with a slash")
+        if len(text) > MAX_LENGTH:
+            raise PathError(f"a path template of {len(text)} characters is too long; {MAX_LENGTH} are allowed")
+        segments: list[str] = []
+        variables: list[Variable] = []
+        rest, verb = self._split_verb(text[1:])
+        if rest or verb:
+            for part in self._split(rest):
+                self._segment(part, segments, variables)
+        self._check(segments, variables, verb)
+        return Template(text, tuple(segments), verb, tuple(variables))
+
+    def _split_verb(self, rest: str) -> tuple[str, str]:
+        tail = rest[max(rest.rfind("/"), rest.rfind("}")) + 1 :]
+        if ":" not in tail:
+            return rest, ""
+        cut = len(rest) - len(tail) + tail.index(":")
+        verb = rest[cut + 1 :]
+        if not verb or ":" in verb or not _LITERAL.match(verb):
+            raise self.fail(f"':{verb}' is no verb; write letters after one colon at the very end")
+        if not rest[:cut] or rest[:cut].endswith("/"):
+            raise self.fail(f"the verb ':{verb}' has no segment before it")
+        return rest[:cut], verb
+
+    def _split(self, rest: str) -> list[str]:
+        parts, depth, start = [], 0, 0
+        for index, char in enumerate(rest):
+            if char == "{":
+                depth += 1
+            elif char == "}":
+                depth -= 1
+            elif char == "/" and not depth:
+                parts.append(rest[start:index])
+                start = index + 1
+            if depth not in {0, 1}:
+                raise self.fail("its braces are not in balance, or are nested")
+        if depth:
+            raise self.fail("a '{' is never closed")
+        parts.append(rest[start:])
+        return parts
+
+    def _segment(self, part: str, segments: list[str], variables: list[Variable]) -> None:
+        if part.startswith("{") and part.endswith("}"):
+            name, equals, pattern = part[1:-1].partition("=")
+            if not _NAME.match(name) or len(name) > 100:
+                raise self.fail(
+                    f"'{name}' is no variable name; write a letter or '_', then letters, digits, '_', '.', '-'"
+                )
+            start = len(segments)
+            for inner in pattern.split("/") if equals else (STAR,):
+                self._plain(inner, segments)
+            variables.append(Variable(name, start, len(segments)))
+        else:
+            self._plain(part, segments)
+
+    def _plain(self, part: str, segments: list[str]) -> None:
+        if part in {STAR, DOUBLE_STAR}:
+            segments.append(part)
+        elif not part:
+            raise self.fail("a segment is empty; a template has no '//' and does not end in '/'")
+        elif "{" in part or "}" in part:
+            raise self.fail(f"'{part}' mixes a literal with a variable; a variable must fill a whole segment")
+        elif not _LITERAL.match(part):
+            raise self.fail(f"'{part}' is no segment; '*', ':', '?', '#' and blanks cannot stand inside a literal")
+        else:
+            segments.append(part)
+
+    def _check(self, segments: list[str], variables: list[Variable], verb: str) -> None:
+        if DOUBLE_STAR in segments:
+            after = segments[segments.index(DOUBLE_STAR) + 1 :]
+            if any(segment in {STAR, DOUBLE_STAR} for segment in after):
+                raise self.fail("only literals may follow '**'")
+        names = [variable.name for variable in variables]
+        if len(names) != len(set(names)):
+            raise self.fail("a variable name stands in it twice")
+        if len(names) > MAX_VARIABLES:
+            raise self.fail(f"it has {len(names)} variables; {MAX_VARIABLES} are allowed")
+        if verb and not segments:
+            raise self.fail(f"the verb ':{verb}' has no segment before it")

@@ -1,0 +1,1 @@
+"""Where windows are counted: one atomic step behind a small seam."""

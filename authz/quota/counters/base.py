@@ -1,0 +1,55 @@
+"""The seam between counting and its backends: one atomic step, all or none.
+
+A backend promises: the units admitted in one window never exceed the limit, whatever runs at once; a refused
+spend changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One limit that a request counts against.
+
+    `key` names the counter without its window: a tuple, so that no joined text can collide. `start` and `end`
+    are the window's bounds in Unix seconds. `limit` is the most the window admits, -1 for unlimited; `amount`
+    is what this request takes (0 looks only).
+    """
+
+    key: tuple[str, ...]
+    start: int
+    end: int
+    limit: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a spend did: whether all charges were taken, and each counter's total afterwards, in order."""
+
+    admitted: bool
+    totals: tuple[int, ...]
+
+
+class Counters(Protocol):
+    """A place where windows are counted."""
+
+    def spend(self, charges: Sequence[Charge], now: float) -> Spent | Awaitable[Spent]:
+        """Take all charges or none. A backend without I/O answers at once.
+
+        Raises:
+            CountersLost: the backend cannot be reached in time.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Return what is not spent and let go of connections."""
+        ...
+
+
+class CountersLost(Exception):  # noqa: N818 - reads as what happened
+    """The backend of the counters is away; `Settings.quota_when_down` decides."""

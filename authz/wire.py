@@ -1,0 +1,63 @@
+"""Every name that passes through Envoy, in one place.
+
+Writers (`xds`, `check`) and readers (`check`, `quota`) import these; a test proves that they agree.
+Nothing here is configurable but the prefix of the upstream headers (`Settings.header_prefix`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# ext_authz CheckSettings.context_extensions, and the route's filter metadata for the access log.
+CONTEXT_SERVICE: Final = "service"
+CONTEXT_CONFIG: Final = "config"
+CONTEXT_OPERATION: Final = "operation"
+ROUTE_METADATA: Final = "authz"
+
+# Dynamic metadata that Check writes (Envoy files it under the ext_authz filter's name) and that the
+# rate limit actions and the access log read.
+METADATA_NAMESPACE: Final = "envoy.filters.http.ext_authz"
+METADATA_SUBJECT: Final = "subject"
+"""Whose counter is charged: `consumer:NUMBER` or `address:IP`. Never anything a client sends as such."""
+METADATA_CONSUMER: Final = "consumer"
+"""The consumer's name, for people who read logs; empty without one."""
+METADATA_DECISION: Final = "decision"
+"""`allow` or the name of the `Reason` of a denial."""
+
+# Rate limit descriptor entries, in this order, one descriptor per request.
+RATE_LIMIT_DOMAIN: Final = "authz"
+DESCRIPTOR_SERVICE: Final = "service"
+DESCRIPTOR_CONFIG: Final = "config"
+DESCRIPTOR_OPERATION: Final = "operation"
+DESCRIPTOR_SUBJECT: Final = "subject"
+DESCRIPTOR_ADDRESS: Final = "remote_address"
+"""Envoy's own action for an open operation: Check is not asked there, so nobody wrote a subject."""
+
+# gRPC methods that the sidecar serves.
+CHECK_METHOD: Final = "/envoy.service.auth.v3.Authorization/Check"
+RATE_LIMIT_METHOD: Final = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
+
+# Cluster names that the bootstrap defines and the filters name.
+SIDECAR_CLUSTER: Final = "authz_sidecar"
+XDS_CLUSTER: Final = "authz_xds"
+ROUTE_CONFIG_NAME: Final = "authz"
+LISTENER_NAME: Final = "authz"
+
+# Upstream headers. The first three follow ESPv2; the prefix `X-Endpoint-` is a setting.
+USER_INFO: Final = "API-UserInfo"
+CONSUMER_TYPE: Final = "API-Consumer-Type"
+CONSUMER_NUMBER: Final = "API-Consumer-Number"
+OPERATION_NAME: Final = "API-Operation-Name"
+FORWARDED_AUTHORIZATION: Final = "x-forwarded-authorization"
+METHOD_OVERRIDE: Final = "x-http-method-override"
+
+
+def upstream_headers(prefix: str) -> dict[str, str]:
+    """The generated upstream header names, lower case as on the wire, by their suffix constant."""
+    suffixes = (USER_INFO, CONSUMER_TYPE, CONSUMER_NUMBER, OPERATION_NAME)
+    return {suffix: (prefix + suffix).lower() for suffix in suffixes}
+
+
+def reserved_headers(prefix: str) -> tuple[str, ...]:
+    """Headers that only the gateway may write: removed from every request on every route, open ones too."""
+    return (*upstream_headers(prefix).values(), FORWARDED_AUTHORIZATION, "x-envoy-original-path")
