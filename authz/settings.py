@@ -197,8 +197,8 @@ class Settings:
         "GET, POST, PUT, PATCH, DELETE, OPTIONS", "cors", "Access-Control-Allow-Methods.", espv2="--cors_allow_methods",
     )
     cors_allow_headers: str = _setting(
-        "DNT,User-Agent,X-User-Agent,X-Requested-With,If-Modified-Since,Cache-Control,Content-Type,Range,Authorization", "cors",
-        "Access-Control-Allow-Headers.", espv2="--cors_allow_headers",
+        "DNT,User-Agent,X-User-Agent,X-Requested-With,If-Modified-Since,Cache-Control,Content-Type,Range,Authorization",
+        "cors", "Access-Control-Allow-Headers.", espv2="--cors_allow_headers",
     )
     cors_expose_headers: str = _setting(
         "Content-Length,Content-Range", "cors", "Access-Control-Expose-Headers.", espv2="--cors_expose_headers",
