@@ -6,12 +6,14 @@
     └── StateError             the world is not as it must be: port, disk, database, Envoy (exit 1)
         ├── StoreError         the store cannot be opened, read or written
         └── RejectedError      Envoy or the consistency check refused a snapshot; Envoy's own words
+    Refusal                    a gRPC handler ends a call with a status; Envoy's failure mode decides what follows
 
 A denied request is no exception but a value: `check.decide.Verdict`.
 """
 
 from __future__ import annotations
 
+import enum
 from typing import ClassVar
 
 
@@ -53,3 +55,24 @@ class StoreError(StateError):
 
 class RejectedError(StateError):
     """A snapshot was refused: the consistency check's words, or Envoy's own."""
+
+
+class Code(enum.IntEnum):
+    """The gRPC status codes that handlers refuse with (`google/rpc/code.proto`)."""
+
+    INVALID_ARGUMENT = 3
+    RESOURCE_EXHAUSTED = 8
+    INTERNAL = 13
+    UNAVAILABLE = 14
+
+
+class Refusal(Exception):  # noqa: N818 - it is the answer to one call, not an error of the program
+    """Raised by a handler: the call ends with this gRPC status instead of a message.
+
+    Envoy treats it as a failed call, so its failure mode decides (ext_authz: deny).
+    """
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
