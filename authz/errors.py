@@ -61,6 +61,7 @@ class Code(enum.IntEnum):
     """The gRPC status codes that handlers refuse with (`google/rpc/code.proto`)."""
 
     INVALID_ARGUMENT = 3
+    NOT_FOUND = 5
     RESOURCE_EXHAUSTED = 8
     INTERNAL = 13
     UNAVAILABLE = 14
