@@ -35,6 +35,16 @@ DESCRIPTOR_SUBJECT: Final = "subject"
 DESCRIPTOR_ADDRESS: Final = "remote_address"
 """Envoy's own action for an open operation: Check is not asked there, so nobody wrote a subject."""
 
+# Request headers that Check reads besides the places of credentials (ext_authz allowed_headers must name them).
+CHECK_HEADERS: Final = ("content-type", "referer", "x-android-package", "x-android-cert", "x-ios-bundle-identifier")
+FORWARDED_FOR: Final = "x-forwarded-for"
+"""Needed unless `use_remote_address` is on and `trusted_hops` is 0: ext_authz's source.address is always the
+connection's peer (measured on Envoy 1.40), never the client that X-Forwarded-For names."""
+FORWARDED: Final = "forwarded"
+"""Needed with `client_ip_from_forwarded`."""
+AUTHORIZATION: Final = "authorization"
+"""Needed where a backend token replaces it."""
+
 # gRPC methods that the sidecar serves.
 CHECK_METHOD: Final = "/envoy.service.auth.v3.Authorization/Check"
 RATE_LIMIT_METHOD: Final = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
