@@ -55,6 +55,16 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
+class Deployed:
+    """What `add_deployment` did: the config, whether its texts were new, the rollout, and whether it was new."""
+
+    config: StoredConfig
+    is_new: bool
+    rollout: Rollout
+    rollout_is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """What one gateway's Envoy said to one rollout: `ok`, and Envoy's own words if not."""
 
@@ -97,18 +107,38 @@ class Store(Protocol):
 
     # -- configs and rollouts
     def add_config(self, service: str, texts: Sequence[SourceText], now: float) -> tuple[StoredConfig, bool]:
-        """Keep a config; the same texts as the service's newest config give that one back, and False for not new."""
+        """Keep a config; texts that the service has had before give that config back, and False for not new.
+
+        So one text has one id, however often it is deployed, and going back to an older file is a rollback.
+        """
         ...
 
-    def configs(self, service: str | None = None) -> list[StoredConfig]: ...
+    def services(self) -> list[str]:
+        """The names of the services that have a config, in order."""
+        ...
+
+    def configs(self, service: str | None = None) -> list[StoredConfig]:
+        """Newest first, as every list of what has a time; names and numbers come in their order."""
+        ...
+
     def config(self, service: str, config_id: str) -> StoredConfig | None: ...
     def add_rollout(
         self, service: str, shares: Sequence[tuple[str, float]], now: float, *, force: bool = False
-    ) -> Rollout: ...
+    ) -> Rollout:
+        """Raises UsageError when a share names no config of the service."""
+        ...
+
+    def add_deployment(self, service: str, texts: Sequence[SourceText], now: float, *, force: bool = False) -> Deployed:
+        """Keep a config and give it all the traffic, in one step; deploying what is current already changes nothing."""
+        ...
+
     def rollouts(self, service: str | None = None) -> list[Rollout]: ...
     def rollout(self, service: str, rollout_id: str) -> Rollout | None: ...
     def set_rollout_status(self, service: str, rollout_id: str, status: RolloutStatus, message: str = "") -> None:
-        """LIVE makes the service's earlier live rollout SUPERSEDED."""
+        """LIVE makes the service's earlier rollouts SUPERSEDED; one that a later live rollout overtook becomes that.
+
+        Only a change of what `live()` gives makes a revision. Raises UsageError when there is no such rollout.
+        """
         ...
 
     def add_delivery(self, delivery: Delivery) -> None: ...
@@ -121,15 +151,32 @@ class Store(Protocol):
 
     def consumer(self, name: str) -> Consumer | None: ...
     def consumers(self) -> list[Consumer]: ...
-    def set_consumer_status(self, name: str, status: ConsumerStatus) -> Consumer: ...
+    def set_consumer_status(self, name: str, status: ConsumerStatus) -> Consumer:
+        """A deleted consumer keeps its name and number, so that nobody inherits its counts. UsageError: no such one."""
+        ...
+
     def add_key(self, key: ApiKey) -> None:
-        """Raises UsageError when the digest is taken."""
+        """Raises UsageError when the digest or the uid is taken."""
+        ...
+
+    def add_keys(self, keys: Sequence[ApiKey]) -> None:
+        """Many at once, all or none. Raises UsageError as `add_key` does."""
         ...
 
     def key(self, digest: bytes) -> ApiKey | None: ...
     def key_by_uid(self, uid: str) -> ApiKey | None: ...
     def keys(self, consumer: str | None = None) -> list[ApiKey]: ...
-    def revoke_key(self, uid: str, at: float) -> ApiKey: ...
+    def keys_like(self, prefix: str, most: int) -> list[ApiKey]:
+        """At most so many keys whose uid or hint begins with this."""
+        ...
+
+    def revoke_key(self, uid: str, at: float) -> ApiKey:
+        """Revoke from a moment on; an earlier revocation stays. Raises UsageError when there is no such key."""
+        ...
+
+    def replace_key(self, uid: str, at: float, replacement: ApiKey) -> ApiKey:
+        """Revoke one key and add another in one step; gives the revoked one."""
+        ...
 
     # -- overrides
     def set_override(self, override: Override) -> None: ...
