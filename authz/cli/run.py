@@ -6,10 +6,14 @@ The command line knows only these Protocols: `app` implements `Runners`, `screen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+import click
+
+from authz.cli.options import Command, files_argument, force_option, json_option, service_option, settings_options
 from authz.errors import AuthzError
 from authz.model.findings import Finding
 from authz.model.service import ServiceConfig, SourceText
@@ -35,7 +39,7 @@ class Example:
 
 
 class Screen(Protocol):
-    """What a runner tells while it starts, runs and stops. Rich text for people, one JSON object a line for programs."""
+    """What a runner tells while it starts, runs and stops: text for people, or one JSON object a line for programs."""
 
     def step(self, text: str) -> None:
         """What happens now: "Starting Envoy". JSON: `step`."""
@@ -84,3 +88,71 @@ class Runners(Protocol):
     def demo(self, settings: Settings, screen: Screen) -> int:
         """Run a sample API with a backend and a token issuer of its own behind `up`."""
         ...
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "authz up openapi.yaml --backend http://127.0.0.1:9000",
+        "authz up shop.yaml pets.yaml --port 8443 --tls-self-signed",
+        "authz up openapi.yaml --json | jq -r 'select(.event == \"ready\").url'",
+    ),
+)
+@files_argument
+@service_option
+@force_option
+@json_option
+@settings_options("backend", "port", "host", "data_dir")
+@click.pass_obj
+def up(runners: Runners, files: tuple[Path, ...], service: str, force: bool, as_json: bool, settings: Settings) -> int:
+    """Deploy OpenAPI FILEs and run a gateway that guards them.
+
+    Starts Envoy and the process that answers its questions, prints what is guarded and how, and says `ready` when
+    requests are answered. If the API needs keys and there is none, one is made and shown once. `authz deploy` changes
+    what runs without a restart.
+    """
+
+    def start(screen: Screen) -> int:
+        from authz.sources import read_files
+
+        return runners.up(UpRequest(read_files(files), service, settings, force), screen)
+
+    return _run(start, as_json=as_json)
+
+
+@click.command(cls=Command, examples=("authz serve --sidecar-address 0.0.0.0:9001 --xds-address 0.0.0.0:9002",))
+@json_option
+@settings_options("sidecar_address", "xds_address", "data_dir")
+@click.pass_obj
+def serve(runners: Runners, as_json: bool, settings: Settings) -> int:
+    """Run everything but Envoy.
+
+    Answers Check and RateLimit, and serves configuration over ADS, for people who run Envoy their own way:
+    `authz envoy bootstrap` and `authz envoy config` print what that Envoy needs.
+    """
+    return _run(lambda screen: runners.serve(settings, screen), as_json=as_json)
+
+
+@click.command(cls=Command, examples=("authz demo", "authz demo --port 9080"))
+@json_option
+@settings_options("port", "host", "data_dir")
+@click.pass_obj
+def demo(runners: Runners, as_json: bool, settings: Settings) -> int:
+    """Run a sample bookstore behind the gateway.
+
+    It has a backend and a token issuer of its own. Prints `curl` lines that answer 200, 401, 403, 404, 405 and 429.
+    """
+    return _run(lambda screen: runners.demo(settings, screen), as_json=as_json)
+
+
+def _run(start: Callable[[Screen], int], *, as_json: bool) -> int:
+    from authz.cli.screen import for_output
+
+    screen = for_output(as_json=as_json)
+    try:
+        return start(screen)
+    except AuthzError as error:
+        screen.failure(error)
+        return error.exit_code
+    finally:
+        screen.close()

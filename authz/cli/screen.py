@@ -1,0 +1,326 @@
+"""Everything that is drawn: tables, findings, errors, and the progress of `up`. The only module that knows rich.
+
+People get colours and a spinner on a terminal and plain lines elsewhere; programs (`--json`) get JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from authz.cli import curl
+from authz.cli.run import Example
+from authz.errors import AuthzError, DocumentError
+from authz.model.findings import Finding, Severity
+from authz.model.service import Operation, PathTranslation, ServiceConfig
+from authz.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+_UNBROKEN = 10_000
+"""The width of output that is no terminal: what is piped into `grep` must not be wrapped."""
+_CONTROL = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+"""Documents are quoted in messages; their escape sequences must not reach the terminal."""
+
+COLOURS = {
+    "error": "red",
+    "warning": "yellow",
+    "live": "green",
+    "active": "green",
+    "pending": "yellow",
+    "suspended": "yellow",
+    "failed": "red",
+    "deleted": "red",
+    "revoked": "red",
+    "expired": "red",
+    "open": "yellow",
+}
+"""Words that tables colour when a cell is just that word."""
+
+
+def console(*, err: bool = False) -> Console:
+    """Where people read: colours only on a terminal."""
+    from rich.console import Console
+
+    stream = sys.stderr if err else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else _UNBROKEN, highlight=False, markup=False)
+
+
+def clean(text: str) -> str:
+    """Text without control characters other than line breaks and tabs."""
+    return text.translate(_CONTROL)
+
+
+# -- answers of commands --------------------------------------------------------------------------------------
+
+
+def print_json(value: Any) -> None:
+    """A value as indented JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "") -> None:
+    """Rows under bold headings, or the sentence `empty` when there are none."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(clean(str(cell)), style=COLOURS.get(str(cell), "")) for cell in row))
+    console().print(table if table.row_count else empty)
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Names and values, one a line; what is empty is left out."""
+    from rich.text import Text
+
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        if value not in {"", None}:
+            console().print(Text.assemble((f"{name:{width}}  ", "bold"), clean(str(value))))
+
+
+def moment(at: float) -> str:
+    """Unix seconds as a UTC time for people; empty for 0."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
+
+
+# -- findings and errors --------------------------------------------------------------------------------------
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """A finding for programs."""
+    return {
+        "file": finding.file,
+        "line": finding.line,
+        "severity": finding.severity.value,
+        "code": finding.code,
+        "message": finding.message,
+        "remedy": finding.hint,
+    }
+
+
+def print_findings(findings: Iterable[Finding], *, err: bool = False) -> None:
+    """Findings for people: place, severity and code, then the remedy, indented."""
+    from rich.text import Text
+
+    out = console(err=err)
+    for finding in findings:
+        place = f"{finding.file}:{finding.line}" if finding.line else finding.file
+        word = finding.severity.value
+        text = Text.assemble((clean(place), "bold"), ": ", (f"{word} {finding.code}", COLOURS[word]), ": ")
+        out.print(text.append(clean(finding.message)), soft_wrap=True)
+        if finding.hint:
+            out.print(Text("    " + clean(finding.hint), style="dim"), soft_wrap=True)
+
+
+def count(findings: Iterable[Finding]) -> str:
+    """`2 errors, 1 warning`; `no findings`."""
+    totals = Counter(finding.severity for finding in findings)
+    parts = [f"{n} {s.value}{'s' if n > 1 else ''}" for s in Severity if (n := totals[s])]
+    return ", ".join(parts) or "no findings"
+
+
+def error_json(error: AuthzError) -> dict[str, Any]:
+    """An error for programs."""
+    told: dict[str, Any] = {"error": error.message, "remedy": error.remedy}
+    if isinstance(error, DocumentError):
+        told["findings"] = [finding_json(f) for f in error.findings if isinstance(f, Finding)]
+    return told
+
+
+def print_error(error: AuthzError) -> None:
+    """`error: message` and the remedy, on standard error."""
+    from rich.text import Text
+
+    out = console(err=True)
+    if isinstance(error, DocumentError):
+        findings = [f for f in error.findings if isinstance(f, Finding)]
+        print_findings(findings, err=True)
+        out.print(Text.assemble(("error", "bold red"), f": {count(findings)} in the documents"))
+        return
+    out.print(Text.assemble(("error", "bold red"), ": ", clean(error.message)), soft_wrap=True)
+    if error.remedy:
+        out.print(Text("  " + clean(error.remedy)), soft_wrap=True)
+
+
+# -- operations -----------------------------------------------------------------------------------------------
+
+
+def quota(config: ServiceConfig, operation: Operation) -> str:
+    """What a call takes of which limits: `1 of 100/min reads`."""
+    return ", ".join(
+        f"{cost.amount} of {limit.value if limit.value >= 0 else 'unlimited'}"
+        f"/{limit.interval if limit.interval > 1 else ''}{limit.unit.value} {limit.metric}"
+        for cost in operation.costs
+        for limit in config.limits
+        if limit.metric == cost.metric
+    )
+
+
+def backend(operation: Operation, settings: Settings) -> str:
+    """Where calls go: the operation's own address unless settings say otherwise."""
+    own = operation.backend
+    address = settings.backend if settings.backend_override or not own.address else own.address
+    return f"{address} (constant)" if own.path_translation is PathTranslation.CONSTANT else address
+
+
+def operation_rows(configs: Sequence[ServiceConfig], settings: Settings) -> list[dict[str, str]]:
+    """The table of operations, a dictionary a row, in the order of the documents."""
+    return [
+        {
+            "service": config.name,
+            "method": operation.method,
+            "path": operation.template.text,
+            "operation": operation.selector,
+            "guarded by": curl.guard(config, operation),
+            "quota": quota(config, operation),
+            "backend": backend(operation, settings),
+            "deadline": f"{operation.backend.deadline:g}s",
+        }
+        for config in configs
+        for operation in config.operations
+        if not operation.generated
+    ]
+
+
+def print_operations(configs: Sequence[ServiceConfig], settings: Settings) -> None:
+    """The table of operations; columns that say nothing are left out."""
+    rows = operation_rows(configs, settings)
+    hidden = {"operation"} | ({"service"} if len(configs) < 2 else set())
+    columns = [c for c in (rows[0] if rows else {}) if c not in hidden and any(row[c] for row in rows)]
+    print_table(columns, [[row[c] for c in columns] for row in rows], empty="no operations")
+
+
+# -- the progress of up, serve and demo -----------------------------------------------------------------------
+
+
+class People:
+    """A Screen of steps, tables and sentences."""
+
+    def __init__(self) -> None:
+        self._console = console()
+        self._status: Status | None = None
+
+    def step(self, text: str) -> None:
+        """A spinner on a terminal, a line elsewhere."""
+        if not self._console.is_terminal:
+            self._console.print(text)
+        elif self._status is None:
+            self._status = self._console.status(text)
+            self._status.start()
+        else:
+            self._status.update(text)
+
+    def warning(self, text: str, remedy: str = "") -> None:
+        """One warning, the remedy indented."""
+        from rich.text import Text
+
+        self._console.print(Text.assemble(("warning", "yellow"), ": ", clean(text)), soft_wrap=True)
+        if remedy:
+            self._console.print(Text("    " + clean(remedy), style="dim"), soft_wrap=True)
+
+    def findings(self, findings: Iterable[Finding]) -> None:
+        """Findings as lint prints them."""
+        print_findings(findings)
+
+    def operations(self, configs: Sequence[ServiceConfig], settings: Settings) -> None:
+        """The table of operations, between blank lines."""
+        self.close()
+        self._console.print()
+        print_operations(configs, settings)
+        self._console.print()
+
+    def key(self, key: str, consumer: str) -> None:
+        """The key alone on its line, to be copied."""
+        from rich.text import Text
+
+        self.close()
+        self._console.print(f"An API key was made for consumer '{consumer}'. It is shown only now:")
+        self._console.print(Text(f"  {key}\n", style="bold green"), soft_wrap=True)
+
+    def examples(self, examples: Sequence[Example]) -> None:
+        """Each line under a comment, so that the whole block can be pasted."""
+        from rich.text import Text
+
+        self.close()
+        for example in examples:
+            self._console.print(Text(f"# {clean(example.title)}", style="dim"), soft_wrap=True)
+            self._console.print(Text(clean(example.command)), soft_wrap=True)
+        self._console.print()
+
+    def ready(self, url: str) -> None:
+        """The word that says so, and the URL."""
+        from rich.text import Text
+
+        self.close()
+        self._console.print(Text.assemble(("ready", "bold green"), f"  {url}   (Ctrl-C stops)"), soft_wrap=True)
+
+    def failure(self, error: AuthzError) -> None:
+        """The error on standard error."""
+        self.close()
+        print_error(error)
+
+    def close(self) -> None:
+        """End the spinner."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+class Programs:
+    """A Screen of events: one JSON object a line, `event` first, flushed at once so that a program can wait for one."""
+
+    def _say(self, event: str, **fields: Any) -> None:
+        print(json.dumps({"event": event, **fields}, ensure_ascii=False), flush=True)
+
+    def step(self, text: str) -> None:
+        """Event `step`."""
+        self._say("step", text=text)
+
+    def warning(self, text: str, remedy: str = "") -> None:
+        """Event `warning`."""
+        self._say("warning", text=text, remedy=remedy)
+
+    def findings(self, findings: Iterable[Finding]) -> None:
+        """One event `finding` each."""
+        for finding in findings:
+            self._say("finding", **finding_json(finding))
+
+    def operations(self, configs: Sequence[ServiceConfig], settings: Settings) -> None:
+        """Event `operations`."""
+        self._say("operations", operations=operation_rows(configs, settings))
+
+    def key(self, key: str, consumer: str) -> None:
+        """Event `key`."""
+        self._say("key", key=key, consumer=consumer)
+
+    def examples(self, examples: Sequence[Example]) -> None:
+        """One event `example` each."""
+        for example in examples:
+            self._say("example", **dataclasses.asdict(example))
+
+    def ready(self, url: str) -> None:
+        """Event `ready`."""
+        self._say("ready", url=url)
+
+    def failure(self, error: AuthzError) -> None:
+        """Event `error`."""
+        self._say("error", **error_json(error))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def for_output(*, as_json: bool) -> People | Programs:
+    """The screen for people or for programs."""
+    return Programs() if as_json else People()

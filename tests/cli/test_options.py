@@ -1,0 +1,131 @@
+"""Every setting is an option of the commands that run a gateway, typed by the table."""
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from authz.cli import root
+from authz.cli.options import GROUPS, Duration, SettingOption
+from authz.cli.reference import leaves
+from authz.settings import TABLE, Settings
+
+RUNNING = ("up", "serve", "demo")
+
+
+class Recorder:
+    """Runners that remember what they were asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def serve(self, settings, screen):
+        self.asked.append(settings)
+        return 0
+
+
+def settings_of(*args, env=None):
+    recorder = Recorder()
+    result = CliRunner(env=env).invoke(root, ["serve", *args], obj=recorder)
+    assert result.exit_code == 0, result.output
+    return recorder.asked[0]
+
+
+@pytest.mark.parametrize("command", RUNNING)
+def test_every_setting_is_an_option(command):
+    options = {p.setting.name for p in root.commands[command].params if isinstance(p, SettingOption)}
+
+    assert options == {row.name for row in TABLE}
+
+
+@pytest.mark.parametrize("command", RUNNING)
+def test_help_shows_every_option_with_variable_and_group(command):
+    text = CliRunner().invoke(root, [command, "--help"], terminal_width=200).output
+
+    assert [row.option for row in TABLE if row.option not in text] == []
+    assert [row.variable for row in TABLE if row.variable not in text] == []
+    assert [heading for heading in GROUPS.values() if f"\n{heading}:\n" not in text] == []
+
+
+def test_every_group_of_settings_has_a_heading():
+    assert set(GROUPS) == {row.group for row in TABLE}
+
+
+def a_value(row):
+    """Words for the command line, and the value they mean."""
+    if row.kind is bool:
+        flag = f"--no-{row.option[2:]}" if row.default else row.option
+        return [flag], not row.default
+    if row.choices:
+        return [row.option, row.choices[-1]], row.choices[-1]
+    text, value = {int: ("7", 7), float: ("2.5", 2.5), str: ("text", "text"), Path: ("some/where", Path("some/where"))}[
+        row.kind
+    ]
+    if row.many:
+        return [row.option, text, row.option, text], (value, value)
+    return [row.option, text], value
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
+def test_options_are_read_by_their_setting_s_type(row):
+    words, value = a_value(row)
+
+    assert getattr(settings_of(*words), row.name) == value
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if row.kind in {int, float}], ids=lambda row: row.name)
+def test_a_number_that_is_none_is_a_wrong_usage(row):
+    result = CliRunner().invoke(root, ["serve", row.option, "many"], obj=Recorder())
+
+    assert result.exit_code == 2
+    assert row.option in result.stderr
+
+
+def test_without_options_the_defaults_count():
+    assert settings_of() == Settings()
+
+
+def test_an_option_beats_the_environment_and_that_the_default():
+    env = {"AUTHZ_PORT": "9001", "AUTHZ_HOST": "0.0.0.0", "AUTHZ_TLS_CIPHERS": "A;B"}
+
+    settings = settings_of("--port", "9002", env=env)
+
+    assert (settings.port, settings.host, settings.tls_ciphers) == (9002, "0.0.0.0", ("A", "B"))
+
+
+def test_a_wrong_variable_is_named():
+    result = CliRunner(env={"AUTHZ_PORT": "http"}).invoke(root, ["serve"], obj=Recorder())
+
+    assert result.exit_code == 2
+    assert result.stderr == "error: AUTHZ_PORT is 'http'\n  Write a value of type int.\n"
+
+
+@pytest.mark.parametrize("port", ["-1", "65536"])
+def test_a_port_that_cannot_be_is_refused(port):
+    assert CliRunner().invoke(root, ["serve", "--port", port], obj=Recorder()).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("12h", 43200), ("30d", 2592000), ("2w", 1209600)]
+)
+def test_durations_have_units(text, seconds):
+    assert Duration().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "d", "-1d", "0", "1.5h", "1y", "soon"])
+def test_what_is_no_duration_is_refused_with_an_example(text):
+    with pytest.raises(click.BadParameter, match="30d"):
+        Duration().convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), list(leaves(root)), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_command_teaches_by_an_example(path, command):
+    text = CliRunner().invoke(root, [*path.split()[1:], "--help"], terminal_width=120).output
+
+    assert "Examples:\n" in text
+    assert all(example.startswith(path) for example in command.examples)
+    assert command.examples
+    assert command.help
