@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 from dataclasses import dataclass, field
 
 
@@ -151,6 +152,11 @@ class Restrictions:
     android_apps: tuple[AndroidApp, ...] = ()
     ios_bundles: tuple[str, ...] = ()
     api_targets: tuple[ApiTarget, ...] = ()
+
+
+def key_digest(text: str) -> bytes:
+    """What a key is kept and looked up by: equal for equal texts, and no way back."""
+    return hashlib.sha256(text.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
