@@ -15,16 +15,22 @@ from typing import Protocol
 class Charge:
     """One limit that a request counts against.
 
-    `key` names the counter without its window: a tuple, so that no joined text can collide. `start` and `end`
-    are the window's bounds in Unix seconds. `limit` is the most the window admits, -1 for unlimited; `amount`
-    is what this request takes (0 looks only).
+    `key` names the counter without its window: a tuple, so that no joined text can collide. No two charges of one
+    spend have the same. `name` is what people call the limit; backends do not read it. `start` and `end` are the
+    window's bounds in Unix seconds. `limit` is the most the window admits, -1 for unlimited; `amount` is what this
+    request takes: 0 looks only, and what takes nothing is never refused.
+
+    `anonymous` marks a counter that no consumer stands behind: strangers can bring about any number of them, so a
+    backend short of room may refuse to begin one more, and reports such a counter as used up.
     """
 
     key: tuple[str, ...]
+    name: str
     start: int
     end: int
     limit: int
     amount: int
+    anonymous: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,96 @@
+"""Ask: one question of Envoy's rate limit filter, read from a RateLimitRequest.
+
+It knows the message and the descriptor entries of `wire`, not what they cost. Every entry was written by our own
+route table, by Check's metadata or by Envoy itself; what is not as they write it is no question we could answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest
+from google.protobuf.message import DecodeError
+
+from authz.wire import (
+    DESCRIPTOR_ADDRESS,
+    DESCRIPTOR_CONFIG,
+    DESCRIPTOR_OPERATION,
+    DESCRIPTOR_SERVICE,
+    DESCRIPTOR_SUBJECT,
+    SUBJECT_ADDRESS,
+    SUBJECT_CONSUMER,
+)
+
+
+class BadAsk(Exception):  # noqa: N818 - it is the question that is bad
+    """No answer can be given. `about` groups alike ones, so that each is logged once."""
+
+    def __init__(self, about: str, message: str) -> None:
+        super().__init__(message)
+        self.about = about
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Which operation is called, and whose counters it takes from.
+
+    `subject` is `consumer:NUMBER` or `address:IP`; `consumer` is that number, None for an address.
+    """
+
+    service: str
+    config: str
+    operation: str
+    subject: str
+    consumer: int | None = None
+
+
+@lru_cache(maxsize=4096)
+def from_bytes(data: bytes) -> Ask:
+    """Read a RateLimitRequest. `hits_addend` is ignored: what a call costs is the rulebook's to say.
+
+    Remembered, since one caller's questions about one operation are the same bytes each time.
+
+    Raises:
+        BadAsk: the bytes are no such message, or the one descriptor lacks an entry.
+    """
+    try:
+        request = RateLimitRequest.FromString(data)
+    except DecodeError:
+        raise BadAsk("malformed", "the bytes are not a RateLimitRequest") from None
+    descriptors = request.descriptors
+    if len(descriptors) != 1:
+        raise BadAsk("descriptors", f"{len(descriptors)} descriptors came where one is sent")
+    entries = {entry.key: entry.value for entry in descriptors[0].entries}
+    subject = _subject(entries)
+    return Ask(
+        _needed(entries, DESCRIPTOR_SERVICE),
+        _needed(entries, DESCRIPTOR_CONFIG),
+        _needed(entries, DESCRIPTOR_OPERATION),
+        subject,
+        _consumer(subject),
+    )
+
+
+def _needed(entries: dict[str, str], key: str) -> str:
+    if value := entries.get(key):
+        return value
+    raise BadAsk(f"no {key}", f"the descriptor has no '{key}'")
+
+
+def _subject(entries: dict[str, str]) -> str:
+    """Check's word first. An empty one is a mistake, never a reason to fall back on the address."""
+    if (subject := entries.get(DESCRIPTOR_SUBJECT)) is not None:
+        return subject
+    return SUBJECT_ADDRESS + _needed(entries, DESCRIPTOR_ADDRESS)
+
+
+def _consumer(subject: str) -> int | None:
+    if subject.startswith(SUBJECT_CONSUMER):
+        number = subject[len(SUBJECT_CONSUMER) :]
+        # Only the canonical spelling: `consumer:07` would be a second counter of consumer 7.
+        if number.isascii() and number.isdecimal() and (number[0] != "0" or number == "0"):
+            return int(number)
+    elif len(subject) > len(SUBJECT_ADDRESS) and subject.startswith(SUBJECT_ADDRESS):
+        return None
+    raise BadAsk("subject", f"the subject '{subject[:80]}' is neither a consumer's nor an address's")

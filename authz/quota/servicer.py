@@ -1,0 +1,77 @@
+"""RateLimit's shell: bytes to Ask to Charges to the counters to Answer to bytes.
+
+It decides nothing. What it adds is the rule for questions that cannot be answered: a bad one is refused, whatever the
+failure mode, and lost counters fail the call, so that Envoy's failure mode decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from authz.errors import Code, Refusal
+from authz.quota import reply
+from authz.quota.answer import Answer, answer
+from authz.quota.ask import BadAsk, from_bytes
+from authz.quota.charge import charges
+from authz.quota.clock import Clock, SteadyClock
+from authz.quota.counters.base import Charge, Counters, CountersLost, Spent
+from authz.rulebook.live import Live
+from authz.telemetry import Tally
+
+TOTAL = "quota"
+"""The tally's name; label `decision` is allow, uncharged, deny, bad_ask or counters_lost."""
+
+
+class RateLimitServicer:
+    """Answers `ShouldRateLimit`."""
+
+    def __init__(self, live: Live, counters: Counters, tally: Tally, clock: Clock | None = None) -> None:
+        self._live = live
+        self._counters = counters
+        self._tally = tally
+        self._clock = clock or SteadyClock()
+
+    def handle(self, data: bytes) -> bytes | Awaitable[bytes]:
+        """One question's answer, at once unless the counters must be waited for.
+
+        Raises:
+            Refusal: UNAVAILABLE, the counters are lost.
+        """
+        book, now = self._live.book, self._clock()
+        try:
+            due = charges(book, from_bytes(data), now)
+        except BadAsk as bad:
+            return self._refuse(bad)
+        if not due:
+            return self._say(_UNCHARGED, "uncharged")
+        try:
+            spent = self._counters.spend(due, now)
+        except CountersLost as lost:
+            raise self._lost(lost) from lost
+        return self._answer(due, spent, now) if isinstance(spent, Spent) else self._wait(due, spent, now)
+
+    async def _wait(self, due: tuple[Charge, ...], spending: Awaitable[Spent], now: float) -> bytes:
+        try:
+            spent = await spending
+        except CountersLost as lost:
+            raise self._lost(lost) from lost
+        return self._answer(due, spent, now)
+
+    def _answer(self, due: tuple[Charge, ...], spent: Spent, now: float) -> bytes:
+        return self._say(reply.to_bytes(answer(due, spent, now)), "allow" if spent.admitted else "deny")
+
+    def _say(self, message: bytes, decision: str) -> bytes:
+        self._tally.add(TOTAL, decision=decision)
+        return message
+
+    def _refuse(self, bad: BadAsk) -> bytes:
+        self._tally.warn_once(TOTAL, bad.about, "A rate limit question was refused: %s.", bad)
+        return self._say(reply.denial(reply.UNANSWERABLE), "bad_ask")
+
+    def _lost(self, lost: CountersLost) -> Refusal:
+        self._tally.add(TOTAL, decision="counters_lost")
+        self._tally.warn_once(TOTAL, "counters_lost", "The quota counters cannot be reached: %s", lost)
+        return Refusal(Code.UNAVAILABLE, "the quota counters cannot be reached")
+
+
+_UNCHARGED = reply.to_bytes(Answer(admitted=True))
