@@ -62,6 +62,8 @@ CONSUMER_NUMBER: Final = "API-Consumer-Number"
 OPERATION_NAME: Final = "API-Operation-Name"
 FORWARDED_AUTHORIZATION: Final = "x-forwarded-authorization"
 METHOD_OVERRIDE: Final = "x-http-method-override"
+EFFECTIVE_METHOD: Final = "x-authz-method"
+"""What routes match methods on when overrides are enabled: written before routing, removed before the backend."""
 
 
 def upstream_headers(prefix: str) -> dict[str, str]:
