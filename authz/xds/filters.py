@@ -1,0 +1,271 @@
+"""Which HTTP filters a request passes, in which order, and why: read `CHAIN` from top to bottom.
+
+Before the first of them, Envoy cleans the request (`early_mutations`): whatever only the gateway may say is removed
+on every route, open ones included, and normalises its path. After the last, it goes to the backend.
+
+The chain depends on settings alone, so a deploy never drains a connection. What a deploy may change of it, the header
+names that Check reads, is delivered apart from the listener (`CHECK`, an extension config over ADS): Envoy swaps it in
+place, for open connections too.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import betterproto2
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
+    HeaderMutation,
+    HeaderMutationRemoveOnMatch,
+    HeaderMutationRules,
+)
+from envoy_data_plane.envoy.config.core.v3 import (
+    AggregatedConfigSource,
+    ApiVersion,
+    ConfigSource,
+    ExtensionConfigSource,
+    GrpcService,
+    GrpcServiceEnvoyGrpc,
+    TypedExtensionConfig,
+)
+from envoy_data_plane.envoy.config.ratelimit.v3 import RateLimitServiceConfig
+from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher
+from envoy_data_plane.envoy.extensions.compression.brotli.compressor.v3 import Brotli
+from envoy_data_plane.envoy.extensions.compression.gzip.compressor.v3 import Gzip
+from envoy_data_plane.envoy.extensions.filters.http.compressor.v3 import Compressor
+from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import Cors
+from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import ExtAuthz
+from envoy_data_plane.envoy.extensions.filters.http.health_check.v3 import HealthCheck
+from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
+from envoy_data_plane.envoy.extensions.filters.http.ratelimit.v3 import RateLimit
+from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatcher
+from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
+from envoy_data_plane.google.protobuf import Any
+from google.protobuf.message import Message
+
+from authz import wire
+from authz.errors import UsageError
+from authz.model.auth import DEFAULT_KEY_PLACES, DEFAULT_TOKEN_PLACES, Place, PlaceKind
+from authz.model.inventory import Inventory
+from authz.settings import Settings
+from authz.xds import translation
+from authz.xds.clusters import operations
+
+CORS: Final = "envoy.filters.http.cors"
+CHECK: Final = "envoy.filters.http.ext_authz"
+RATE_LIMIT: Final = "envoy.filters.http.ratelimit"
+
+ADS: Final = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One filter: its name, what it is configured with, and when it is there at all.
+
+    `config` None: the configuration comes over ADS. `per_route`: off, unless a route turns it on.
+    """
+
+    name: str
+    config: Callable[[Settings], Any] | None
+    wanted: Callable[[Settings], bool] = lambda _: True
+    per_route: bool = False
+
+
+def _cors(_: Settings) -> Any:
+    return Any.pack(Cors())
+
+
+def _health_check(settings: Settings) -> Any:
+    path = "/" + settings.health_path.removeprefix("/")
+    exact = HeaderMatcher(name=":path", string_match=StringMatcher(exact=path))
+    return Any.pack(HealthCheck(pass_through_mode=False, headers=[exact]))
+
+
+def _compressor(name: str, library: Callable[[], betterproto2.Message]) -> Callable[[Settings], Any]:
+    def config(_: Settings) -> Any:
+        extension = TypedExtensionConfig(name=name, typed_config=Any.pack(library()))
+        return Any.pack(Compressor(compressor_library=extension))
+
+    return config
+
+
+def _rate_limit(settings: Settings) -> Any:
+    """The sidecar writes Retry-After and the X-RateLimit headers itself: Envoy's show one limit of several."""
+    return Any.pack(
+        RateLimit(
+            domain=wire.RATE_LIMIT_DOMAIN,
+            timeout=dt.timedelta(seconds=settings.quota_timeout),
+            failure_mode_deny=settings.quota_when_down == "deny",
+            status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
+            rate_limited_as_resource_exhausted=True,
+            disable_x_envoy_ratelimited_header=not settings.envoy_headers,
+            rate_limit_service=RateLimitServiceConfig(grpc_service=_sidecar(), transport_api_version=ApiVersion.V3),
+        )
+    )
+
+
+def _method(settings: Settings) -> Any:
+    return _retold(translation.method_filter(settings))
+
+
+def _translation(_: Settings) -> Any:
+    return _retold(translation.http_filter())
+
+
+def _retold(written: Message | None) -> Any:
+    """The configuration of a filter that was written with protobuf's own classes."""
+    return HttpFilter.parse(written.SerializeToString() if written else b"").typed_config or Any.pack(Lua())
+
+
+def _router(settings: Settings) -> Any:
+    return Any.pack(Router(suppress_envoy_headers=not settings.envoy_headers))
+
+
+CHAIN: Final[tuple[Row, ...]] = (
+    # Routes were matched by the overriding method; from here on it is the request's own, for every filter behind.
+    Row(translation.METHOD_FILTER_NAME, _method, lambda settings: settings.method_override),
+    # Answers preflights, which carry no credentials, and marks the answers of everything behind it, denials included.
+    Row(CORS, _cors, lambda settings: bool(settings.cors_preset)),
+    # A load balancer has no credentials either; one exact path.
+    Row("envoy.filters.http.health_check", _health_check, lambda settings: bool(settings.health_path)),
+    # Answers pass the chain upwards: what stands here compresses whatever comes from below. The first wins a tie.
+    Row("envoy.filters.http.compressor.gzip", _compressor("gzip", Gzip), lambda settings: settings.compression),
+    Row("envoy.filters.http.compressor.brotli", _compressor("brotli", Brotli), lambda settings: settings.compression),
+    # May this call pass? Off where an operation asks for nothing, so that such a call costs nothing.
+    Row(CHECK, None, per_route=True),
+    # How much is left? Reads what Check wrote, so it stands behind it; a call that is denied is never charged.
+    Row(RATE_LIMIT, _rate_limit, per_route=True),
+    # The path as the backend wants it, after everybody has seen the path as the caller wrote it.
+    Row(translation.FILTER_NAME, _translation, per_route=True),
+    Row("envoy.filters.http.router", _router),
+)
+
+
+def build(settings: Settings) -> list[HttpFilter]:
+    """The chain, as far as the settings want it."""
+    return [_filter(row, settings) for row in CHAIN if row.wanted(settings)]
+
+
+def _filter(row: Row, settings: Settings) -> HttpFilter:
+    if row.config is not None:
+        return HttpFilter(name=row.name, typed_config=row.config(settings), disabled=row.per_route)
+    # A listener without its Check must not open: it waits for the configuration, for ever if need be.
+    source = ConfigSource(
+        ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3, initial_fetch_timeout=dt.timedelta(0)
+    )
+    discovery = ExtensionConfigSource(config_source=source, type_urls=[Any.pack(ExtAuthz()).type_url])
+    return HttpFilter(name=row.name, config_discovery=discovery, disabled=row.per_route)
+
+
+def _sidecar(timeout: float = 0.0) -> GrpcService:
+    envoy_grpc = GrpcServiceEnvoyGrpc(cluster_name=wire.SIDECAR_CLUSTER)
+    return GrpcService(envoy_grpc=envoy_grpc, timeout=dt.timedelta(seconds=timeout) if timeout else None)
+
+
+# -- Check ----------------------------------------------------------------------------------------------------------
+
+
+def check_headers(inventory: Inventory, settings: Settings) -> frozenset[str]:
+    """The names of all headers that Check reads, lower case.
+
+    The default places are always among them, so that the list changes only with a place of a document's own.
+    """
+    names = {*wire.CHECK_HEADERS, wire.AUTHORIZATION, *_names((*DEFAULT_KEY_PLACES, *DEFAULT_TOKEN_PLACES))}
+    for operation in operations(inventory):
+        for alternative in operation.requirement.alternatives:
+            names |= _names(alternative.key_places)
+    for service in inventory.services:
+        for live in service.configs:
+            for provider in live.config.providers:
+                names |= _names(provider.places)
+    if settings.client_ip_from_forwarded:
+        names.add(wire.FORWARDED)
+    if settings.trusted_hops or not settings.use_remote_address:
+        names.add(wire.FORWARDED_FOR)
+    return frozenset(names)
+
+
+def _names(places: Iterable[Place]) -> set[str]:
+    return {
+        "cookie" if place.kind is PlaceKind.COOKIE else place.name.lower()
+        for place in places
+        if place.kind is not PlaceKind.QUERY
+    }
+
+
+def check(headers: Iterable[str], settings: Settings) -> TypedExtensionConfig:
+    """The ext_authz filter's configuration: it sends the headers named and nothing else.
+
+    `failure_mode_allow` stays false: authentication never fails open. Repeated headers arrive in the string map, joined
+    with a comma; no key and no token holds one, so Check sees the repetition at the least price.
+    """
+    names = [StringMatcher(exact=name) for name in sorted(headers)]
+    config = ExtAuthz(
+        grpc_service=_sidecar(settings.check_timeout),
+        transport_api_version=ApiVersion.V3,
+        status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
+        validate_mutations=True,
+        decoder_header_mutation_rules=HeaderMutationRules(),
+        allowed_headers=ListStringMatcher(patterns=names),
+    )
+    return TypedExtensionConfig(name=CHECK, typed_config=Any.pack(config))
+
+
+# -- what happens to headers before anything else -------------------------------------------------------------------
+
+
+def early_mutations(settings: Settings) -> list[HeaderMutation]:
+    """Header hygiene, before a route is chosen; then what the method override needs.
+
+    Timeouts, retries and the like (`x-envoy-`) are the gateway's to set, whoever the peer claims to be.
+    """
+    removed = (*wire.reserved_headers(settings.header_prefix), "x-forwarded-host", wire.EFFECTIVE_METHOD)
+    own = HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix="x-envoy-"))
+    override = translation.early_header_mutations(settings)
+    return [
+        *(HeaderMutation(remove=name) for name in removed),
+        HeaderMutation(remove_on_match=own),
+        *(HeaderMutation.parse(one.SerializeToString()) for one in override),
+    ]
+
+
+# -- CORS -----------------------------------------------------------------------------------------------------------
+
+_MOST_REGEX: Final = 1000
+_NOT_RE2: Final = re.compile(r"\(\?(?:[=!>(]|<[=!]|P=)|\\[1-9]|[*+?}]\+")
+
+
+def check_cors(settings: Settings) -> None:
+    """Refuse a CORS preset that could not work.
+
+    Raises:
+        UsageError: unknown preset, no origin, or a regular expression that Envoy would not take.
+    """
+    if settings.cors_preset not in {"", "basic", "cors_with_regex"}:
+        raise UsageError(f"cors_preset is '{settings.cors_preset}'", "Write basic or cors_with_regex.")
+    if settings.cors_preset == "basic" and not settings.cors_allow_origin:
+        raise UsageError("cors_preset basic has no cors_allow_origin", "Name the origin, or * for all of them.")
+    if settings.cors_preset == "cors_with_regex":
+        _check_regex(settings.cors_allow_origin_regex)
+
+
+def _check_regex(text: str) -> None:
+    if not text:
+        raise UsageError(
+            "cors_preset cors_with_regex has no cors_allow_origin_regex", "Write a regular expression for the origins."
+        )
+    if len(text) > _MOST_REGEX:
+        raise UsageError(f"cors_allow_origin_regex has {len(text)} characters", f"Write at most {_MOST_REGEX}.")
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise UsageError(f"cors_allow_origin_regex '{text}': {error}", "Write a regular expression (RE2).") from None
+    if _NOT_RE2.search(text):
+        raise UsageError(
+            f"cors_allow_origin_regex '{text}' uses what RE2 does not know", "Do without look-around and references."
+        )
