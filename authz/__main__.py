@@ -15,19 +15,19 @@ class _App:
     """The runners of `app`, which is imported when one is asked to run: most commands start no process."""
 
     def up(self, request: UpRequest, screen: Screen) -> int:
-        from authz import app
+        from authz.app import Runners
 
-        return app.up(request, screen)
+        return Runners().up(request, screen)
 
     def serve(self, settings: Settings, screen: Screen) -> int:
-        from authz import app
+        from authz.app import Runners
 
-        return app.serve(settings, screen)
+        return Runners().serve(settings, screen)
 
     def demo(self, settings: Settings, screen: Screen) -> int:
-        from authz import app
+        from authz.app import Runners
 
-        return app.demo(settings, screen)
+        return Runners().demo(settings, screen)
 
 
 def main() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +14,12 @@ from authz.cli.options import Group, files_argument, json_option, service_option
 from authz.errors import DocumentError
 from authz.model.inventory import Inventory, LiveConfig, LiveService
 from authz.model.service import SourceText
-from authz.settings import TABLE, Settings
+from authz.settings import Settings
 
 if TYPE_CHECKING:
     from authz.sources import Compiled
+
+_PLAIN_KEY = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)\Z)[A-Za-z_][A-Za-z0-9_]*", re.IGNORECASE)
 
 
 @click.group(cls=Group)
@@ -135,9 +139,33 @@ def config(files: tuple[Path, ...], service: str, sidecar: str, form: str, setti
 @click.option("--admin", default="127.0.0.1:9901", metavar="ADDRESS", help="Envoy's admin interface.  [127.0.0.1:9901]")
 @click.option("--node-id", default="authz", metavar="ID", help="How Envoy introduces itself.  [authz]")
 @format_option
-@settings_options(only=[row.name for row in TABLE if row.name.startswith("envoy_")])
-def bootstrap_(xds: str, sidecar: str, admin: str, node_id: str, form: str, settings: Settings) -> None:
+def bootstrap_(xds: str, sidecar: str, admin: str, node_id: str, form: str) -> None:
     """Print a bootstrap that fetches everything else from `authz serve` over ADS."""
     from authz.xds import bootstrap
 
-    _print(bootstrap.dynamic(settings, sidecar=sidecar, xds=xds, admin=admin, node_id=node_id), form)
+    _print(bootstrap.dynamic(Settings(), sidecar=sidecar, xds=xds, admin=admin, node_id=node_id), form)
+
+
+def _print(document: Mapping[str, Any], form: str) -> None:
+    from authz.cli import screen
+
+    if form == "json":
+        screen.print_json(document)
+    else:
+        print("\n".join(yaml_lines(document)))
+
+
+def yaml_lines(value: Any, indent: str = "") -> Iterator[str]:
+    """A mapping or list as block YAML. Keys and scalars are JSON, which YAML reads as it is; nothing is guessed."""
+    items = value.items() if isinstance(value, Mapping) else ((None, item) for item in value)
+    for key, item in items:
+        head = f"{indent}- " if key is None else f"{indent}{key if _PLAIN_KEY.fullmatch(key) else json.dumps(key)}:"
+        if not item or not isinstance(item, Mapping | list):
+            yield f"{head.rstrip()} {json.dumps(item, ensure_ascii=False)}"
+        elif key is None:
+            first, *rest = yaml_lines(item, f"{indent}  ")
+            yield head + first.strip()
+            yield from rest
+        else:
+            yield head
+            yield from yaml_lines(item, f"{indent}  ")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from authz.settings import TABLE, Setting, Settings
+
+if TYPE_CHECKING:
+    from authz.store.base import Store
 
 GROUPS = {
     "process": "Where things are",
@@ -157,6 +161,15 @@ force_option = click.option(
 
 files_argument = click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 """Documents. Whether they exist and can be read, `sources.read_files` says in its own words."""
+
+
+@contextlib.contextmanager
+def opened(settings: Settings) -> Iterator[Store]:
+    """The store of `--data-dir`, closed at the end."""
+    from authz.store.sql import open_store
+
+    with contextlib.closing(open_store(settings.data_dir)) as store:
+        yield store
 
 
 class Duration(click.ParamType[float]):

@@ -158,7 +158,7 @@ def _findings() -> str:
 def _reasons() -> str:
     from authz.check.decide import Reason
 
-    return table(("reason", "HTTP", "meaning"), [(_code(r.name), str(r.status), r.sentence) for r in Reason])
+    return table(("reason", "HTTP", "meaning"), [(_code(r.name), str(r.http), r.message("…")) for r in Reason])
 
 
 def _commands() -> str:

@@ -89,6 +89,21 @@ def print_facts(facts: Mapping[str, object]) -> None:
             console().print(Text.assemble((f"{name:{width}}  ", "bold"), clean(str(value))))
 
 
+def print_outcome(*, passes: bool, text: str) -> None:
+    """How it ends, in one coloured word and a sentence."""
+    from rich.text import Text
+
+    word = ("pass", "bold green") if passes else ("fail", "bold red")
+    console().print(Text.assemble(word, f"  {clean(text)}"), soft_wrap=True)
+
+
+def print_note(text: str) -> None:
+    """Something to know beside the answer."""
+    from rich.text import Text
+
+    console().print(Text(f"  - {clean(text)}", style="dim"), soft_wrap=True)
+
+
 def moment(at: float) -> str:
     """Unix seconds as a UTC time for people; empty for 0."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
@@ -174,19 +189,24 @@ def backend(operation: Operation, settings: Settings) -> str:
     return f"{address} (constant)" if own.path_translation is PathTranslation.CONSTANT else address
 
 
+def operation_row(config: ServiceConfig, operation: Operation, settings: Settings) -> dict[str, str]:
+    """One operation in words, by column."""
+    return {
+        "service": config.name,
+        "method": operation.method,
+        "path": operation.template.text,
+        "operation": operation.selector,
+        "guarded by": curl.guard(config, operation),
+        "quota": quota(config, operation),
+        "backend": backend(operation, settings),
+        "deadline": f"{operation.backend.deadline:g}s",
+    }
+
+
 def operation_rows(configs: Sequence[ServiceConfig], settings: Settings) -> list[dict[str, str]]:
-    """The table of operations, a dictionary a row, in the order of the documents."""
+    """The table of operations, in the order of the documents."""
     return [
-        {
-            "service": config.name,
-            "method": operation.method,
-            "path": operation.template.text,
-            "operation": operation.selector,
-            "guarded by": curl.guard(config, operation),
-            "quota": quota(config, operation),
-            "backend": backend(operation, settings),
-            "deadline": f"{operation.backend.deadline:g}s",
-        }
+        operation_row(config, operation, settings)
         for config in configs
         for operation in config.operations
         if not operation.generated
