@@ -1,0 +1,128 @@
+"""The reference transport: grpc.aio with generic handlers, so that no generated service code stands in between."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import grpc
+from grpc import aio
+
+from authz.errors import Code, Refusal, StateError
+from authz.transport import address as addresses
+from authz.transport.base import Handler, Handlers
+from authz.transport.health import CHECK, Health
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE: Final = 256 * 1024
+"""Bytes of a request. Envoy's questions are a few hundred; its own header limit keeps them below this."""
+
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    # Two gateways on one port would share its connections without a word.
+    ("grpc.so_reuseport", 0),
+    # Envoy may ping an idle connection as often as its cluster says; by default gRPC answers that with GOAWAY.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_ping_strikes", 0),
+)
+_STATUS: Final = {status.value[0]: status for status in grpc.StatusCode}
+
+Context = aio.ServicerContext[bytes, bytes]
+Behaviour = Callable[[bytes, Context], Awaitable[bytes]]
+
+
+class GrpcioTransport:
+    """A gRPC server of unary methods on grpc.aio (see `transport.base.Transport`).
+
+    A Unix socket is made for its owner only; one that a dead process left behind is replaced.
+    """
+
+    def __init__(self, handlers: Handlers, address: str, *, max_message: int = MAX_MESSAGE) -> None:
+        self._endpoint = addresses.parse(address)
+        self._health = Health(handlers)
+        self._methods = _Methods({CHECK: self._health.check, **handlers})
+        self._options = (*_OPTIONS, ("grpc.max_receive_message_length", max_message))
+        self._server: aio.Server | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens, with the real port once started."""
+        return str(self._endpoint)
+
+    async def start(self) -> None:
+        """Bind and serve.
+
+        Raises:
+            StateError: the address cannot be bound.
+        """
+        server = aio.server(options=self._options)
+        server.add_generic_rpc_handlers((self._methods,))
+        self._endpoint = _bind(server, self._endpoint)
+        await server.start()
+        self._server = server
+
+    async def stop(self, grace: float) -> None:
+        """Refuse new calls, let running ones end for at most `grace` seconds, close. Does nothing if not started."""
+        server, self._server = self._server, None
+        self._health.serving = False
+        if server is not None:
+            await server.stop(grace)
+
+
+class _Methods(grpc.GenericRpcHandler):
+    """The method table as grpc wants it; a method that is not in it becomes UNIMPLEMENTED."""
+
+    def __init__(self, handlers: Handlers) -> None:
+        self._methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+            path: grpc.unary_unary_rpc_method_handler(_behaviour(path, handler)) for path, handler in handlers.items()
+        }
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The method's handler."""
+        return self._methods.get(handler_call_details.method)
+
+
+def _behaviour(path: str, handler: Handler) -> Behaviour:
+    async def call(request: bytes, context: Context) -> bytes:
+        try:
+            reply = handler(request)
+            return reply if isinstance(reply, bytes) else await reply
+        except Refusal as refusal:
+            code, message = refusal.code, refusal.message
+        except Exception:
+            log.exception("%s failed", path)
+            code, message = Code.INTERNAL, "the call failed here; the log says why"
+        return await context.abort(_STATUS[code], message)
+
+    return call
+
+
+def _bind(server: aio.Server, endpoint: addresses.Tcp | addresses.Unix) -> addresses.Tcp | addresses.Unix:
+    try:
+        if isinstance(endpoint, addresses.Tcp):
+            return addresses.Tcp(endpoint.host, server.add_insecure_port(str(endpoint)))
+        endpoint.clear()
+        with _owner_only():
+            server.add_insecure_port(str(endpoint))
+    except RuntimeError as error:
+        raise StateError(
+            f"Cannot listen on {endpoint}.",
+            "The port is taken or not this machine's: stop the other process, or choose another address."
+            if isinstance(endpoint, addresses.Tcp)
+            else "Its directory must exist and be writable: create it, or choose another path.",
+        ) from error
+    return endpoint
+
+
+@contextmanager
+def _owner_only() -> Iterator[None]:
+    """Whoever can connect can ask about any key; the socket is private from its first moment."""
+    before = os.umask(0o177)
+    try:
+        yield
+    finally:
+        os.umask(before)
