@@ -302,25 +302,30 @@ async def test_a_path_that_cannot_be_a_socket_is_named(make: Make, tmp_path: Pat
 
 
 async def test_an_idle_connection_may_be_pinged_at_any_rate(server: Transport) -> None:
-    pings = 40
     reader, writer = await _connect(server.address)
+    writer.write(PREFACE + frame(SETTINGS, b""))
 
-    writer.write(PREFACE + frame(SETTINGS, b"") + frame(PING, b"keepalive"[:8]) * pings)
-    kinds = []
+    seen = set()
     async with asyncio.timeout(5):
-        while kinds.count(PING) < pings:
-            header = await reader.readexactly(9)
-            await reader.readexactly(int.from_bytes(header[:3], "big"))
-            kinds.append(header[3])
+        for number in range(20):
+            writer.write(frame(PING, number.to_bytes(8, "big")))
+            while (kind := await _next_frame(reader)) != PING:
+                seen.add(kind)
     writer.close()
     await writer.wait_closed()
 
-    assert GOAWAY not in kinds
+    assert GOAWAY not in seen
 
 
 def frame(kind: int, payload: bytes) -> bytes:
     """An HTTP/2 frame of stream 0 without flags (RFC 9113, 4.1)."""
     return len(payload).to_bytes(3, "big") + bytes([kind, 0]) + bytes(4) + payload
+
+
+async def _next_frame(reader: asyncio.StreamReader) -> int:
+    header = await reader.readexactly(9)
+    await reader.readexactly(int.from_bytes(header[:3], "big"))
+    return header[3]
 
 
 async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
