@@ -1,0 +1,122 @@
+"""Every finding there is: its code, how bad it is, and the rule in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from authz.model.findings import Finding, Severity
+
+_E, _W = Severity.ERROR, Severity.WARNING
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One kind of finding."""
+
+    code: str
+    severity: Severity
+    sentence: str
+
+
+RULES: tuple[Rule, ...] = (
+    # The file.
+    Rule("file-empty", _E, "A file holds an OpenAPI document."),
+    Rule("file-too-large", _E, "A document has at most 10 MB."),
+    Rule("file-not-text", _E, "A document is text without NUL characters."),
+    Rule("file-syntax", _E, "A document is well-formed YAML or JSON."),
+    Rule("several-documents", _E, "A YAML file holds one document."),
+    Rule("duplicate-key", _E, "A key stands once in a mapping."),
+    Rule("too-many-aliases", _E, "A document has at most 200 YAML aliases."),
+    Rule("alias-cycle", _E, "A YAML alias does not contain itself."),
+    Rule("too-deep", _E, "A document is nested at most 100 levels deep."),
+    Rule("not-a-mapping", _E, "A document is a mapping."),
+    # OpenAPI's own fields.
+    Rule("not-openapi", _E, "A document says 'swagger: \"2.0\"' or 'openapi: 3.x.y' at its root."),
+    Rule("version-unsupported", _E, "OpenAPI 2.0, 3.0 and 3.1 are supported."),
+    Rule("wrong-type", _E, "A field has the type that OpenAPI or the extension gives it."),
+    Rule("bad-value", _E, "A field with a few possible values has one of them."),
+    Rule("field-missing", _E, "A field that is needed is there."),
+    Rule("unknown-field", _W, "An extension has no fields that mean nothing."),
+    Rule("placeholder", _E, "Placeholders in host, paths and backends are filled in before a deploy."),
+    Rule("placeholder-token", _W, "No token passes while issuer, key set or audience are placeholders."),
+    Rule("host-missing", _E, "A service has a name: 'host', an absolute server URL, or one given with --service."),
+    Rule("host-invalid", _E, "A host is a lower-case DNS name or address without a port."),
+    Rule("host-port", _W, "The port of a server URL is no part of the service name."),
+    Rule("hosts-differ", _E, "Documents that make one service name the same host."),
+    Rule("base-path", _E, "A base path begins with a slash and has no wildcards or variables."),
+    Rule("server-ignored", _W, "One server gives the service name and base path; others are left aside."),
+    Rule("path-invalid", _E, "A path is a template of whole segments."),
+    Rule("path-duplicate", _E, "Two operations of one method do not match the same paths."),
+    Rule("no-operations", _W, "A document has at least one operation."),
+    Rule("method-ignored", _W, "GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS are served; TRACE is not."),
+    Rule("operation-id-missing", _E, "An operation of OpenAPI 2.0 has an operationId."),
+    Rule("operation-id-derived", _W, "An operation of OpenAPI 3.x without an operationId is named by method and path."),
+    Rule("operation-id-duplicate", _E, "An operationId, reduced to letters, digits and '_', stands once in an API."),
+    Rule("api-name", _E, "An API name is a lower-case letter, then at most 39 lower-case letters or digits."),
+    Rule("api-conflict", _E, "Documents of one service differ in API name or major version."),
+    Rule("ref-dangling", _E, "A '$ref' that matters leads to a part of the document."),
+    Rule("ref-cycle", _E, "A '$ref' does not lead back to itself."),
+    Rule("ref-external", _E, "A '$ref' that matters stays inside the document."),
+    # Security.
+    Rule("scheme-undefined", _E, "A security requirement names a scheme that the document defines."),
+    Rule("scheme-invalid", _E, "A security scheme has the fields of its type."),
+    Rule("scheme-conflict", _E, "Documents of one service that define a scheme twice define it alike."),
+    Rule(
+        "scheme-unsupported", _W, "Schemes other than apiKey and JWT are not checked and need another one beside them."
+    ),
+    Rule("security-unchecked", _E, "No way into an operation consists of schemes that cannot be checked."),
+    Rule("security-two-jwts", _E, "One security requirement object names at most one JWT scheme."),
+    Rule("security-two-keys", _W, "Two API key schemes in one object are two places of one key."),
+    Rule("security-key-or-jwt", _W, "API key OR token accepts either; Cloud Endpoints never checked the key there."),
+    Rule("security-scopes", _W, "Scopes of JWT schemes are enforced; Cloud Endpoints ignored them."),
+    Rule("scopes-ignored", _W, "Scopes mean nothing beside an API key."),
+    Rule("client-ids-unused", _W, "Allowed client ids restrict tokens and need a JWT scheme."),
+    Rule("jwt-location", _E, "A JWT location is one of header, query or cookie; only a header has a prefix."),
+    # Extensions.
+    Rule("unknown-extension", _W, "An x-google- or x-authz- extension is one of the known ones."),
+    Rule("extension-misplaced", _W, "An extension stands where it is read."),
+    Rule("extension-later", _W, "x-authz-grpc and x-authz-cors are kept for later: this version does not act on them."),
+    Rule("allow-value", _E, "x-google-allow is 'all' or 'configured'."),
+    Rule("endpoints-many", _E, "x-google-endpoints has one entry, and one server has x-google-endpoint."),
+    Rule("endpoints-name", _E, "The name of an endpoint is the host name."),
+    Rule("endpoints-differ", _E, "Documents of one service agree on x-google-endpoint."),
+    Rule("backend-address", _E, "A backend address is scheme://host[:port][/path], scheme http, https, grpc or grpcs."),
+    Rule("backend-auth", _E, "A backend has jwt_audience or disable_auth, not both."),
+    Rule("backend-deadline", _W, "A deadline is more than 0 seconds; otherwise 15 apply."),
+    Rule("backend-undefined", _E, "An OpenAPI 3.x backend is one of x-google-api-management.backends."),
+    Rule("timeout-value", _E, "A stream timeout is more than 0 seconds."),
+    # Quotas.
+    Rule("metric-undefined", _E, "Costs and limits name metrics that are declared."),
+    Rule("metric-duplicate", _E, "A metric is declared once."),
+    Rule("metric-kind", _E, "A metric is INT64 and DELTA."),
+    Rule("limit-duplicate", _E, "A limit's name stands once in a service."),
+    Rule("limit-name", _E, "A limit's name has at most 64 letters, digits and '-'."),
+    Rule("limit-unit", _E, "A limit of OpenAPI 2.0 has the unit '1/min/{project}'."),
+    Rule("limit-value", _E, "A limit has one value, STANDARD: 0 or more, or -1 for unlimited."),
+    Rule("cost-value", _E, "A metric cost is an integer, 0 or more."),
+)
+
+_SEVERITIES = {rule.code: rule.severity for rule in RULES}
+
+
+class Findings:
+    """What was found so far, in order, each place and sentence once."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self) -> None:
+        self._found: dict[Finding, None] = {}
+
+    def add(self, code: str, file: str, line: int, message: str, hint: str = "") -> None:
+        """Remember a finding; its severity is the rule's."""
+        self._found[Finding(code, _SEVERITIES[code], file, line, message, hint)] = None
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether anything found so far stops a deploy."""
+        return any(finding.severity is Severity.ERROR for finding in self._found)
+
+    def all(self, files: tuple[str, ...] = ()) -> tuple[Finding, ...]:
+        """All findings, by file (in the order given) and line."""
+        order = {file: index for index, file in enumerate(files)}
+        return tuple(sorted(self._found, key=lambda found: (order.get(found.file, len(order)), found.line)))

@@ -1,0 +1,1 @@
+"""OpenAPI documents as readings: what one document of either family says, in the nouns of the model."""

@@ -1,0 +1,224 @@
+"""Paths and methods: every operation of a document, in the order of Google's compiler."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from authz.model.paths import PathError, Template
+from authz.model.service import Backend, Operation
+from authz.sources.extensions import (
+    OPERATION,
+    PARAMETER,
+    PATH_ITEM,
+    check_names,
+    refuse_placeholder,
+    stream_timeout,
+)
+from authz.sources.node import Node
+from authz.sources.openapi.quotas import costs
+from authz.sources.openapi.reading import Reading
+from authz.sources.openapi.security import Guard
+
+METHODS = ("get", "delete", "patch", "post", "put", "options", "head")
+UNLISTED_METHODS = ("Get", "Delete", "Patch", "Post", "Put")
+_ITEM_FIELDS = frozenset({"parameters", "servers", "summary", "description", "$ref"})
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]")
+_WORD = re.compile(r"[A-Za-z0-9_]+")
+
+
+class Backends(Protocol):
+    """How a family of OpenAPI says where an operation goes."""
+
+    def operation(self, node: Node, inherited: Backend) -> Backend:
+        """The backend of one operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Of one operation: names in path and query, the body's name, and path parameters that match any depth."""
+
+    names: tuple[str, ...] = ()
+    body: str = ""
+    deep: frozenset[str] = frozenset()
+
+
+class Walk:
+    """One walk over the paths of a document."""
+
+    def __init__(self, root: Node, reading: Reading, guard: Guard, backends: Backends) -> None:
+        self.root = root
+        self.reading = reading
+        self.guard = guard
+        self.backends = backends
+        self.timeout = stream_timeout(root, 0.0)
+        self.ids: dict[str, tuple[str, int]] = {}
+        self.templates: dict[tuple[str, frozenset[str]], Template | None] = {}
+
+    def run(self) -> None:
+        """Read all operations into the reading, and those that x-google-allow adds."""
+        paths = self.root.child("paths")
+        for path in sorted(paths.value) if paths else ():
+            if paths is not None and not path.startswith("x-"):
+                self.path(paths, path)
+        if self.reading.allow_all:
+            self.reading.operations += self.unlisted()
+        if not self.reading.operations:
+            message, hint = (
+                "the document has no operations: every request gets 404",
+                "Add paths, or x-google-allow: all.",
+            )
+            self.root.report("no-operations", message, hint, "paths")
+
+    def path(self, paths: Node, path: str) -> None:
+        """Read the methods of one path."""
+        written = paths.child(path)
+        item = written.resolved() if written else None
+        if item is None or refuse_placeholder(paths, path, path):
+            return
+        check_names(item, PATH_ITEM)
+        shared = parameters(item)
+        for key in item.value:
+            if key not in METHODS and key not in _ITEM_FIELDS and key[:2] != "x-":
+                hint = f"Methods are {', '.join(METHODS)}, in lower case."
+                item.report("method-ignored", f"'{key}' of {path} is not served", hint, key)
+        for method in METHODS:
+            if method in item and (node := item.child(method)):
+                self.operation(paths, path, method, node, (item.line(method), shared))
+
+    def operation(self, paths: Node, path: str, method: str, node: Node, above: tuple[int, list[Node]]) -> None:
+        """Read one operation. `above` is its line, and the parameters of its path."""
+        line, shared = above
+        check_names(node, OPERATION)
+        name = self.name(node, path, method, line)
+        declared = collect([*shared, *parameters(node)], has_body="requestBody" in node)
+        template = self.template(paths, path, declared.deep)
+        # Everything is read even where nothing can come of it, so that one run shows all mistakes.
+        requirement = self.guard.requirement(node)
+        charged = costs(node, self.reading)
+        backend = self.backends.operation(node, self.reading.backend)
+        timeout = stream_timeout(node, self.timeout)
+        if template is None or not name:
+            return
+        summary = node.value.get("summary") or node.value.get("description")
+        self.reading.operations.append(
+            Operation(
+                selector=f"{self.reading.api.name}.{name}",
+                method=method.upper(),
+                template=template,
+                requirement=requirement,
+                costs=charged,
+                backend=backend,
+                body_name=declared.body,
+                stream_timeout=timeout,
+                summary=summary.strip().split("\n", 1)[0] if isinstance(summary, str) else "",
+                parameters=declared.names,
+                file=self.reading.file,
+                line=line,
+            )
+        )
+
+    def template(self, paths: Node, path: str, deep: frozenset[str]) -> Template | None:
+        """The template of a path; its methods share it."""
+        key = (path, deep)
+        if key not in self.templates:
+            self.templates[key] = self.parse(paths, path, deep)
+        return self.templates[key]
+
+    def parse(self, paths: Node, path: str, deep: frozenset[str]) -> Template | None:
+        """Base path and path as one template."""
+        text = path
+        for name in deep:
+            text = text.replace(f"{{{name}}}", f"{{{name}=**}}")
+        base = self.reading.api.base_path
+        try:
+            if not path.startswith("/"):
+                Template.parse(path)
+            return Template.parse(base if base and text == "/" else base + text)
+        except PathError as error:
+            hint = "A path is '/' and whole segments: literals, '{name}', '*', '**', and ':verb' at the end."
+            paths.report("path-invalid", str(error), hint, path)
+            return None
+
+    def name(self, node: Node, path: str, method: str, line: int) -> str:
+        """The method name of an operation; '' (and a finding) if another one has it."""
+        written = node.text("operationId")
+        name = method_name(written) or self.derived(path, method, line)
+        before = self.ids.setdefault(name, (written, line))
+        if before == (written, line) or not name:
+            return name
+        message = f"operationId '{written}' is a duplicate entry: line {before[1]} has it too"
+        if before[0] != written:
+            message = (
+                f"operationId '{written}' and '{before[0]}' (line {before[1]}) have the same underlying method name"
+            )
+        node.report("operation-id-duplicate", message, "Give every operation an id of its own.", "operationId")
+        return ""
+
+    def derived(self, path: str, method: str, line: int) -> str:
+        """A name for an operation without an id; OpenAPI 2.0 insists on one, as Cloud Endpoints did."""
+        stem = name = method_name("".join(word[0].upper() + word[1:] for word in _WORD.findall(f"{method} {path}")))
+        number = 1
+        while name in self.ids:
+            number += 1
+            name = f"{stem}{number}"
+        version3 = self.reading.is_version3
+        code = "operation-id-derived" if version3 else "operation-id-missing"
+        message = f"{method} {path} has no operationId" + (f"; it is named '{name}'" if version3 else "")
+        self.root.document.report(code, line, message, f"Write, for example, 'operationId: {name}'.")
+        return name
+
+    def unlisted(self) -> Iterator[Operation]:
+        """The operations of x-google-allow: all. Nobody is asked for anything there."""
+        template = Template.parse(f"{self.reading.api.base_path}/**")
+        declared = {
+            operation.method for operation in self.reading.operations if operation.template.shape == template.shape
+        }
+        for method in UNLISTED_METHODS:
+            if method.upper() not in declared:
+                yield Operation(
+                    selector=f"{self.reading.api.name}.Google_Autogenerated_Unrecognized_{method}_Method_Call",
+                    method=method.upper(),
+                    template=template,
+                    backend=self.reading.backend,
+                    stream_timeout=self.timeout,
+                    generated=True,
+                    file=self.reading.file,
+                    line=self.root.line("x-google-allow"),
+                )
+
+
+def method_name(operation_id: str) -> str:
+    """The method name of google.api.Service: letters, digits and '_' only, the first letter in upper case."""
+    name = _NOT_IN_NAMES.sub("", operation_id)
+    return name[:1].upper() + name[1:]
+
+
+def parameters(node: Node) -> list[Node]:
+    """The parameters of an operation or a path, references followed."""
+    if "parameters" not in node:
+        return []
+    return [found for entry in node.children("parameters") if (found := entry.resolved())]
+
+
+def collect(declared: list[Node], has_body: bool) -> Parameters:
+    """What the parameters mean; a later one replaces an earlier one of the same name and place."""
+    merged: dict[tuple[str, str], Node] = {(node.text("in"), node.text("name")): node for node in declared}
+    body = next((name for place, name in merged if place == "body"), "body" if has_body else "")
+    names = tuple(name for place, name in merged if name and place in {"path", "query"})
+    deep = frozenset(name for (place, name), node in merged.items() if place == "path" and _is_deep(node))
+    return Parameters(names, body, deep)
+
+
+def _is_deep(node: Node) -> bool:
+    """x-google-parameter: whether a path parameter matches any number of segments."""
+    if "x-google-parameter" not in node:
+        return False
+    check_names(node, PARAMETER)
+    extension = node.child("x-google-parameter")
+    if extension is None:
+        return False
+    extension.known("pattern")
+    return extension.choice(("*", "**"), "pattern") == "**"

@@ -1,0 +1,40 @@
+"""What one OpenAPI document says, before it is put together with the others of its service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from authz.model.auth import JwtProvider
+from authz.model.quota import Limit, Metric
+from authz.model.service import LOCAL, Api, Backend, Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A metric, a limit, a use of a metric or the like, with the line where it stands."""
+
+    name: str
+    line: int
+    what: object = None
+
+
+@dataclass(slots=True)
+class Reading:
+    """One document. Lists grow while it is read; `host` is '' where the document names none."""
+
+    file: str
+    host: str = ""
+    host_line: int = 0
+    api: Api = field(default_factory=lambda: Api("", ""))
+    operations: list[Operation] = field(default_factory=list)
+    providers: dict[str, JwtProvider] = field(default_factory=dict)
+    metrics: list[tuple[Metric, int]] = field(default_factory=list)
+    limits: list[tuple[Limit, int]] = field(default_factory=list)
+    metric_uses: list[Declared] = field(default_factory=list)
+    backend: Backend = LOCAL
+    allow_all: bool = False
+    allow_cors: bool = False
+    is_version3: bool = False
+    endpoint: str = ""
+    target: str = ""
+    keep_escaped_slashes: bool = False

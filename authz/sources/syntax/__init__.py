@@ -1,0 +1,1 @@
+"""YAML and JSON texts as trees of mappings that know their lines. It knows nothing of OpenAPI."""
