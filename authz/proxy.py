@@ -149,6 +149,7 @@ class Proxy:
     def _arguments(self, bootstrap: str) -> list[str]:
         settings = self._settings
         arguments = ["--config-yaml", bootstrap, "--log-level", settings.envoy_log_level, "--disable-hot-restart"]
+        arguments += ["--file-flush-interval-msec", "1000"]  # people read an access log while they try things
         # What Envoy reads from a file is the base that --config-yaml is merged into.
         if settings.envoy_extra_config:
             arguments += ["--config-path", settings.envoy_extra_config]

@@ -26,15 +26,18 @@ from envoy_data_plane.envoy.config.core.v3 import (
     AggregatedConfigSource,
     ApiVersion,
     ConfigSource,
+    DataSource,
     ExtensionConfigSource,
     GrpcService,
     GrpcServiceEnvoyGrpc,
+    SubstitutionFormatString,
     TypedExtensionConfig,
 )
 from envoy_data_plane.envoy.config.ratelimit.v3 import RateLimitServiceConfig
 from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher
 from envoy_data_plane.envoy.extensions.compression.brotli.compressor.v3 import Brotli
 from envoy_data_plane.envoy.extensions.compression.gzip.compressor.v3 import Gzip
+from envoy_data_plane.envoy.extensions.filters.common.set_filter_state.v3 import FilterStateValue
 from envoy_data_plane.envoy.extensions.filters.http.compressor.v3 import Compressor
 from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import Cors
 from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import ExtAuthz
@@ -42,6 +45,7 @@ from envoy_data_plane.envoy.extensions.filters.http.health_check.v3 import Healt
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 from envoy_data_plane.envoy.extensions.filters.http.ratelimit.v3 import RateLimit
 from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
+from envoy_data_plane.envoy.extensions.filters.http.set_filter_state.v3 import Config as SetFilterState
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatcher
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
@@ -52,6 +56,7 @@ from authz import wire
 from authz.errors import UsageError
 from authz.model.auth import DEFAULT_KEY_PLACES, DEFAULT_TOKEN_PLACES, Place, PlaceKind
 from authz.model.inventory import Inventory
+from authz.model.paths import quote
 from authz.settings import Settings
 from authz.xds import translation
 from authz.xds.clusters import operations
@@ -59,6 +64,8 @@ from authz.xds.clusters import operations
 CORS: Final = "envoy.filters.http.cors"
 CHECK: Final = "envoy.filters.http.ext_authz"
 RATE_LIMIT: Final = "envoy.filters.http.ratelimit"
+LOGGED_PATH: Final = "authz.path"
+"""The filter state that keeps the path for the access log."""
 
 ADS: Final = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
 
@@ -74,6 +81,12 @@ class Row:
     config: Callable[[Settings], Any] | None
     wanted: Callable[[Settings], bool] = lambda _: True
     per_route: bool = False
+
+
+def _logged_path(_: Settings) -> Any:
+    path = SubstitutionFormatString(text_format_source=DataSource(inline_string="%PATH(NQ)%"))
+    state = FilterStateValue(object_key=LOGGED_PATH, factory_key="envoy.string", format_string=path)
+    return Any.pack(SetFilterState(on_request_headers=[state]))
 
 
 def _cors(_: Settings) -> Any:
@@ -127,6 +140,8 @@ def _router(settings: Settings) -> Any:
 
 
 CHAIN: Final[tuple[Row, ...]] = (
+    # The path is translated further down, and the log is written at the end: what the caller wrote is kept for it.
+    Row("envoy.filters.http.set_filter_state", _logged_path, lambda settings: bool(settings.access_log)),
     # Routes were matched by the overriding method; from here on it is the request's own, for every filter behind.
     Row(translation.METHOD_FILTER_NAME, _method, lambda settings: settings.method_override),
     # Answers preflights, which carry no credentials, and marks the answers of everything behind it, denials included.
@@ -269,3 +284,10 @@ def _check_regex(text: str) -> None:
         raise UsageError(
             f"cors_allow_origin_regex '{text}' uses what RE2 does not know", "Do without look-around and references."
         )
+
+
+def cors_origin(settings: Settings) -> str:
+    """The allowed origins as one regular expression, matched in full."""
+    if settings.cors_preset == "cors_with_regex":
+        return settings.cors_allow_origin_regex
+    return ".+" if settings.cors_allow_origin == "*" else quote(settings.cors_allow_origin)

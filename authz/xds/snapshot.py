@@ -15,6 +15,7 @@ from typing import Final
 
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2
+from envoy.type.matcher.v3 import http_inputs_pb2
 from envoy_data_plane.envoy.config.core.v3 import TypedExtensionConfig
 from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import ExtAuthz
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
@@ -26,7 +27,7 @@ from authz import wire
 from authz.errors import RejectedError
 from authz.model.inventory import Inventory
 from authz.settings import Settings
-from authz.xds import clusters, filters, listeners, routes
+from authz.xds import clusters, filters, listeners, routes, translation
 
 OperationKey = tuple[str, str, str]
 """(service, config id, selector), as in `rulebook.book`."""
@@ -85,7 +86,7 @@ def build(inventory: Inventory, settings: Settings) -> Snapshot:
     """
     filters.check_cors(settings)
     table = routes.build(inventory, settings, partial(clusters.cluster_name, settings=settings))
-    guard(table)
+    guard(table, settings)
     packed_table = any_pb2.Any()
     packed_table.Pack(table, deterministic=True)
     extension = filters.check(filters.check_headers(inventory, settings), settings)
@@ -145,36 +146,61 @@ def _patterns(extension: TypedExtensionConfig) -> list[StringMatcher]:
     return allowed.patterns if allowed else []
 
 
-# -- two hosts in one request ---------------------------------------------------------------------------------------
+# -- what holds for all routes --------------------------------------------------------------------------------------
+
+_FOR_US: Final = ("x-envoy-external-address", "x-envoy-internal", "x-envoy-original-path")
 
 
-def guard(table: route_pb2.RouteConfiguration) -> None:
-    """Refuse requests that name two hosts.
+def guard(table: route_pb2.RouteConfiguration, settings: Settings) -> None:
+    """Put in front of every host's routes what is not an operation's business.
 
-    Envoy joins two Host lines to `a,b`. No named virtual host matches that, but one for every host does.
+    Two hosts in one request: Envoy joins the lines to `a,b`. No named virtual host matches that, but one for every
+    host does. Preflights: the CORS filter answers those that it is asked about by a route to a backend, and by no
+    route that answers itself; so they get one, which leads nowhere should the filter ever let one through.
     """
+    if not settings.envoy_headers:
+        table.request_headers_to_remove.extend(_FOR_US)
     for host in table.virtual_hosts:
-        if "*" in host.domains and host.HasField("matcher"):
-            _refuse_two_hosts(host)
+        if not host.HasField("matcher"):
+            continue
+        if "*" in host.domains:
+            refusal = route_components_pb2.Route(name="two-hosts")
+            refusal.direct_response.status = 404  # the listener's mapper makes it the same 400 as for any other host
+            _first(host, {":authority": ".*,.*"}, refusal)
+        if settings.cors_preset:
+            preflight = route_components_pb2.Route(name="preflight")
+            preflight.route.cluster_header = "x-envoy-nowhere"  # removed from every request
+            origin = filters.cors_origin(settings)
+            method = translation.method_header(settings)
+            _first(host, {method: "OPTIONS", "access-control-request-method": ".+", "origin": origin}, preflight)
 
 
-def _refuse_two_hosts(host: route_components_pb2.VirtualHost) -> None:
-    from envoy.type.matcher.v3 import http_inputs_pb2
+def _first(
+    host: route_components_pb2.VirtualHost, headers: Mapping[str, str], route: route_components_pb2.Route
+) -> None:
+    """Let requests with all these headers (name to regular expression) take a route before any other."""
+    route.match.prefix = "/"
+    wrapped = matcher_pb2.Matcher()
+    rule = wrapped.matcher_list.matchers.add()
+    asked = [_asks(name, pattern) for name, pattern in headers.items()]
+    if len(asked) == 1:
+        rule.predicate.CopyFrom(asked[0])
+    else:
+        rule.predicate.and_matcher.predicate.extend(asked)
+    rule.on_match.action.name = route.name
+    rule.on_match.action.typed_config.Pack(route)
+    wrapped.on_no_match.matcher.CopyFrom(host.matcher)
+    host.matcher.CopyFrom(wrapped)
 
-    original = matcher_pb2.Matcher()
-    original.CopyFrom(host.matcher)
-    host.matcher.Clear()
-    rule = host.matcher.matcher_list.matchers.add()
-    single = rule.predicate.single_predicate
-    single.input.name = "authority"
-    single.input.typed_config.Pack(http_inputs_pb2.HttpRequestHeaderMatchInput(header_name=":authority"))
-    single.value_match.contains = ","
-    refusal = route_components_pb2.Route(name="two-hosts")
-    refusal.match.prefix = "/"
-    refusal.direct_response.status = 404  # the listener's mapper makes it the same 400 as for any other host
-    rule.on_match.action.name = "two-hosts"
-    rule.on_match.action.typed_config.Pack(refusal)
-    host.matcher.on_no_match.matcher.CopyFrom(original)
+
+def _asks(name: str, pattern: str) -> matcher_pb2.Matcher.MatcherList.Predicate:
+    predicate = matcher_pb2.Matcher.MatcherList.Predicate()
+    single = predicate.single_predicate
+    single.input.name = name
+    single.input.typed_config.Pack(http_inputs_pb2.HttpRequestHeaderMatchInput(header_name=name))
+    single.value_match.safe_regex.google_re2.SetInParent()
+    single.value_match.safe_regex.regex = pattern
+    return predicate
 
 
 # -- consistency ----------------------------------------------------------------------------------------------------
