@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 from envoy.config.core.v3.base_pb2 import HeaderValueOption
 from envoy.config.route.v3.route_components_pb2 import (
     DirectResponseAction,
-    RateLimit,
     RetryPolicy,
     Route,
     RouteAction,
@@ -37,7 +36,7 @@ from xds.type.matcher.v3.matcher_pb2 import Matcher
 from authz import wire
 from authz.errors import UsageError
 from authz.model.inventory import Inventory, LiveService
-from authz.model.paths import Template
+from authz.model.paths import Template, safe_path_regex
 from authz.model.service import DEFAULT_DEADLINE, Backend, Operation, ServiceConfig
 from authz.settings import Settings
 from authz.xds import translation, tree
@@ -81,7 +80,7 @@ def build(inventory: Inventory, settings: Settings, cluster_of: ClusterOf) -> Ro
         domains = [_domain(service.name), *(["*"] if service.name == default else [])]
         host = table.virtual_hosts.add(name=service.name, domains=[d for d in domains if d not in taken])
         taken.update(domains)
-        host.matcher.CopyFrom(_Writer(service, settings, cluster_of).matcher())
+        host.matcher.CopyFrom(_matcher(service, settings, cluster_of))
     if "*" not in taken:
         table.virtual_hosts.append(_nowhere())
     return table
@@ -107,162 +106,168 @@ def _domain(service: str) -> str:
 # -- one service ----------------------------------------------------------------------------------------------
 
 
-class _Writer:
-    """Writes one service's routes. Parts are serialised apart and joined: messages in wire form add up."""
+def _matcher(service: LiveService, settings: Settings, cluster_of: ClusterOf) -> Matcher:
+    branches: list[tree.Branch] = []
+    tails: list[bytes] = []
+    for layer, total in enumerate(accumulate(live.share for live in service.configs)):
+        last = layer == len(service.configs) - 1
+        writer = _Writer(service.configs[layer].config, RouteMatch() if last else _share(total), settings, cluster_of)
+        branches += writer.branches(layer)
+        tails.append(tree.routes(*writer.tail()))
+    refusal = _wire(Route(match=RouteMatch(prefix="/"), direct_response=_answer(400, UNSAFE_PATH)))
+    safe = safe_path_regex(keep_slashes=_keeps_slashes(service, settings))
+    return tree.guard(safe, tree.routes(refusal), tree.build(branches, tails))
 
-    def __init__(self, service: LiveService, settings: Settings, cluster_of: ClusterOf) -> None:
-        self.service = service
+
+def _keeps_slashes(service: LiveService, settings: Settings) -> bool:
+    """Escaped slashes pass if all live configs let them: the path is judged before a config is drawn."""
+    return settings.escaped_slashes == "keep" or all(live.config.keep_escaped_slashes for live in service.configs)
+
+
+def _share(total: float) -> RouteMatch:
+    """A match for the requests whose number is below a running total of shares (percent)."""
+    match = RouteMatch()
+    match.runtime_fraction.default_value.numerator = round(total / 100 * MILLION)
+    match.runtime_fraction.default_value.denominator = FractionalPercent.MILLION
+    return match
+
+
+class _Writer:
+    """Writes one live config's routes, in wire form.
+
+    Parts are serialised apart and joined, which is how protobuf merges messages; and what routes have in common is
+    filled in once: the messages made here are stencils, in which only the operation's name changes.
+    """
+
+    def __init__(self, config: ServiceConfig, share: RouteMatch, settings: Settings, cluster_of: ClusterOf) -> None:
+        self.config = config
         self.settings = settings
         self.cluster_of = cluster_of
-        self.method = translation.method_header(settings)
+        self.share = _wire(Route(match=share))
         self.actions: dict[tuple[Backend, float], bytes] = {}
+        self.methods: dict[str, bytes] = {ANY_METHOD: b""}
+        names = {wire.CONTEXT_SERVICE: config.name, wire.CONTEXT_CONFIG: config.id, wire.CONTEXT_OPERATION: ""}
+        self.identity = Route()
+        self.identity.metadata.filter_metadata[wire.ROUTE_METADATA].update(names)
+        self.nobody = _wire(self.identity)
+        if settings.strict_transport_security:
+            self.identity.response_headers_to_add.append(_header("strict-transport-security", HSTS))
+        self.check = ExtAuthzPerRoute()
+        self.check.check_settings.context_extensions.update(names)
+        self.quotas = {checked: _quota(names, checked=checked) for checked in (True, False)}
 
-    def matcher(self) -> Matcher:
-        branches: list[tree.Branch] = []
-        tails: list[bytes] = []
-        lives = self.service.configs
-        for layer, total in enumerate(accumulate(live.share for live in lives)):
-            config = lives[layer].config
-            share = _share(total) if layer < len(lives) - 1 else RouteMatch()
-            branches += self._branches(config, share, layer)
-            tails.append(tree.routes(*self._tail(config, share)))
-        refusal = _wire(Route(match=RouteMatch(prefix="/"), direct_response=_answer(400, UNSAFE_PATH)))
-        return tree.guard(
-            _safe_path(keeps_slashes=self._keeps_slashes()), tree.routes(refusal), tree.build(branches, tails)
-        )
+    def branches(self, layer: int) -> Iterator[tree.Branch]:
+        """Every template with the routes of its methods, the most specific template first."""
 
-    def _keeps_slashes(self) -> bool:
-        """Escaped slashes pass if all live configs let them: the path is judged before a config is drawn."""
-        return self.settings.escaped_slashes == "keep" or all(
-            live.config.keep_escaped_slashes for live in self.service.configs
-        )
-
-    def _branches(self, config: ServiceConfig, share: RouteMatch, layer: int) -> Iterator[tree.Branch]:
         def order(operation: Operation) -> tuple[object, ...]:
             return operation.template.sort_key, operation.method == ANY_METHOD, operation.method
 
-        for _, group in groupby(sorted(config.operations, key=order), key=lambda each: each.template.shape):
-            operations = tuple(group)
-            routes = [route for operation in operations for route in self._routes(config, operation, share)]
-            yield tree.Branch(
-                operations[0].template,
-                tree.routes(*routes),
-                tree.routes(*self._denials(config, operations, share)),
-                layer,
-            )
+        for _, group in groupby(sorted(self.config.operations, key=order), key=lambda each: each.template.shape):
+            operations = list(group)
+            template = operations[0].template
+            paths = [self._match(path) for path in self._paths(template)]
+            routes = [path + what for what in map(self._route, operations) for path in paths]
+            denials = [path + what for what in self._denials(template, operations) for path in paths]
+            yield tree.Branch(template, tree.routes(*routes), tree.routes(*denials), layer)
 
-    def _routes(self, config: ServiceConfig, operation: Operation, share: RouteMatch) -> Iterator[bytes]:
-        what = self._action(operation) + _wire(self._identity(config, operation))
-        for match in self._matches(operation.template, share):
-            if operation.method != ANY_METHOD:
-                self._match_method(match, operation.method)
-            yield _wire(Route(match=match)) + what
-
-    def _denials(self, config: ServiceConfig, operations: Sequence[Operation], share: RouteMatch) -> Iterator[bytes]:
-        methods = [operation.method for operation in operations]
-        if ANY_METHOD in methods:
-            return
-        template = operations[0].template
-        denial = _denial(config, 405, UNKNOWN_METHOD.format(template=template.text))
-        denial.response_headers_to_add.append(_header("allow", ", ".join(methods)))
-        for match in self._matches(template, share):
-            if self.settings.cors_preset:
-                match.headers.add(name=self.method, invert_match=True).string_match.exact = "OPTIONS"
-            yield _wire(Route(match=match)) + _wire(denial)
-
-    def _tail(self, config: ServiceConfig, share: RouteMatch) -> Iterator[bytes]:
-        match = RouteMatch(prefix="/")
-        match.MergeFrom(share)
+    def tail(self) -> Iterator[bytes]:
+        """What stands behind all templates; with a CORS preset, OPTIONS is known everywhere."""
+        everything = self._match(RouteMatch(prefix="/"))
         if self.settings.cors_preset:
-            preflight = RouteMatch()
-            preflight.CopyFrom(match)
-            self._match_method(preflight, "OPTIONS")
-            yield _wire(Route(match=preflight)) + _wire(_denial(config, 400, BAD_PREFLIGHT))
-        yield _wire(Route(match=match)) + _wire(_denial(config, 404, UNKNOWN_PATH))
+            yield everything + self._method("OPTIONS") + self._refusal(_answer(400, BAD_PREFLIGHT))
+        yield everything + self._refusal(_answer(404, UNKNOWN_PATH))
 
-    def _matches(self, template: Template, share: RouteMatch) -> Iterator[RouteMatch]:
-        """The matches of a template's paths: an exact template's two paths compare faster than a pattern."""
+    def _paths(self, template: Template) -> Iterator[RouteMatch]:
+        """An exact template's two paths compare faster than a pattern for both."""
         if template.is_exact:
-            for path in template.paths:
-                match = RouteMatch(path=path)
-                match.MergeFrom(share)
-                yield match
-            return
-        match = RouteMatch()
-        match.safe_regex.regex = template.regex(colon_in_wildcards=self.settings.colon_in_wildcards)
-        match.MergeFrom(share)
-        yield match
+            yield from (RouteMatch(path=path) for path in template.paths)
+        else:
+            match = RouteMatch()
+            match.safe_regex.regex = template.regex(colon_in_wildcards=self.settings.colon_in_wildcards)
+            yield match
 
-    def _match_method(self, match: RouteMatch, method: str) -> None:
-        match.headers.add(name=self.method).string_match.exact = method
+    def _match(self, path: RouteMatch) -> bytes:
+        return _wire(Route(match=path)) + self.share
+
+    def _method(self, method: str, *, other_than: bool = False) -> bytes:
+        match = RouteMatch()
+        header = match.headers.add(name=translation.method_header(self.settings), invert_match=other_than)
+        header.string_match.exact = method
+        return _wire(Route(match=match))
+
+    def _route(self, operation: Operation) -> bytes:
+        method = operation.method
+        if method not in self.methods:
+            self.methods[method] = self._method(method)
+        return self.methods[method] + self._action(operation) + self._identity(operation)
+
+    def _denials(self, template: Template, operations: Sequence[Operation]) -> Iterator[bytes]:
+        methods = [operation.method for operation in operations]
+        if ANY_METHOD not in methods:
+            allow = Route(response_headers_to_add=[_header("allow", ", ".join(methods))])
+            what = _answer(405, UNKNOWN_METHOD.format(template=template.text))
+            but_options = self._method("OPTIONS", other_than=True) if self.settings.cors_preset else b""
+            yield but_options + self._refusal(what) + _wire(allow)
+
+    def _refusal(self, answer: DirectResponseAction) -> bytes:
+        return _wire(Route(direct_response=answer)) + self.nobody
 
     # -- what a match carries
+
+    def _identity(self, operation: Operation) -> bytes:
+        settings, route, selector = self.settings, self.identity, operation.selector
+        route.name = selector
+        route.metadata.filter_metadata[wire.ROUTE_METADATA].fields[wire.CONTEXT_OPERATION].string_value = selector
+        route.typed_per_filter_config.clear()
+        checked = needs_check(operation, settings)
+        if checked:
+            self.check.check_settings.context_extensions[wire.CONTEXT_OPERATION] = selector
+            _switch_on(route, CHECK_FILTER, self.check)
+        if needs_quota(operation):
+            quota = self.quotas[checked]
+            quota.rate_limits[0].actions[_OPERATION_ENTRY].generic_key.descriptor_value = selector
+            _switch_on(route, RATE_LIMIT_FILTER, quota)
+        if translation.is_remote(operation.backend, settings) and translation.needs_script(operation):
+            _switch_on(route, translation.FILTER_NAME, translation.script_settings(operation))
+        return _wire(route)
 
     def _action(self, operation: Operation) -> bytes:
         key = operation.backend, operation.stream_timeout
         if (done := self.actions.get(key)) is None:
-            done = self.actions[key] = _wire(Route(route=self._route_action(*key)))
+            action = _action(*key, self.settings, self.cluster_of(operation.backend))
+            done = self.actions[key] = _wire(Route(route=action))
         return done
 
-    def _route_action(self, backend: Backend, stream_timeout: float) -> RouteAction:
-        """Where to, and for how long.
 
-        An operation with a stream timeout has no deadline, because Envoy's runs until the last byte of the answer;
-        it may be silent for that long. Otherwise the idle timeout stays behind the deadline: 504 comes before 408.
-        """
-        settings = self.settings
-        action = RouteAction(cluster=self.cluster_of(backend))
-        deadline = backend.deadline if backend.deadline > 0 else DEFAULT_DEADLINE
-        if stream_timeout > 0:
-            action.timeout.SetInParent()
-            _set(action.idle_timeout, stream_timeout)
-        else:
-            _set(action.timeout, deadline)
-            _set(action.idle_timeout, max(deadline + 1, settings.stream_idle_timeout))
-        if translation.is_remote(backend, settings):
-            action.host_rewrite_literal = _host(backend.address)
-            translation.rewrite(action, backend)
-        if settings.retry_count > 0:
-            self._retry(action.retry_policy, streams=stream_timeout > 0)
-        return action
+# -- what becomes of a request --------------------------------------------------------------------------------
 
-    def _retry(self, policy: RetryPolicy, *, streams: bool) -> None:
-        settings = self.settings
-        conditions = [settings.retry_on] if settings.retry_on else []
-        if settings.retry_status_codes:
-            conditions.append("retriable-status-codes")
-            policy.retriable_status_codes.extend(settings.retry_status_codes)
-        policy.retry_on = ",".join(conditions)
-        policy.num_retries.value = settings.retry_count
+
+def _action(backend: Backend, stream_timeout: float, settings: Settings, cluster: str) -> RouteAction:
+    """Where to, and for how long.
+
+    An operation with a stream timeout has no deadline, because Envoy's runs until the last byte of the answer; it
+    may be silent for that long. Otherwise the idle timeout stays behind the deadline: 504 comes before 408.
+    """
+    action = RouteAction(cluster=cluster)
+    deadline = backend.deadline if backend.deadline > 0 else DEFAULT_DEADLINE
+    streams = stream_timeout > 0
+    _set(action.timeout, 0 if streams else deadline)
+    _set(action.idle_timeout, stream_timeout if streams else max(deadline + 1, settings.stream_idle_timeout))
+    if translation.is_remote(backend, settings):
+        action.host_rewrite_literal = _host(backend.address)
+        translation.rewrite(action, backend)
+    if settings.retry_count > 0:
+        _retry(action.retry_policy, settings)
         if settings.per_try_timeout > 0 and not streams:
-            _set(policy.per_try_timeout, settings.per_try_timeout)
-
-    def _identity(self, config: ServiceConfig, operation: Operation) -> Route:
-        settings = self.settings
-        names = _names(config, operation.selector)
-        route = Route(name=operation.selector)
-        route.metadata.filter_metadata[wire.ROUTE_METADATA].update(names)
-        filters = route.typed_per_filter_config
-        checked = needs_check(operation, settings)
-        if checked:
-            check = ExtAuthzPerRoute()
-            check.check_settings.context_extensions.update(names)
-            filters[CHECK_FILTER].Pack(check)
-        if needs_quota(operation):
-            filters[RATE_LIMIT_FILTER].Pack(_quota(names, checked=checked))
-        if translation.is_remote(operation.backend, settings) and translation.needs_script(operation):
-            filters[translation.FILTER_NAME].Pack(translation.script_settings(operation))
-        if settings.strict_transport_security:
-            route.response_headers_to_add.append(_header("strict-transport-security", HSTS))
-        return route
+            _set(action.retry_policy.per_try_timeout, settings.per_try_timeout)
+    return action
 
 
-def _names(config: ServiceConfig, selector: str) -> dict[str, str]:
-    return {
-        wire.CONTEXT_SERVICE: config.name,
-        wire.CONTEXT_CONFIG: config.id,
-        wire.CONTEXT_OPERATION: selector,
-    }
+def _retry(policy: RetryPolicy, settings: Settings) -> None:
+    by_status = ["retriable-status-codes"] if settings.retry_status_codes else []
+    policy.retry_on = ",".join([*filter(None, [settings.retry_on]), *by_status])
+    policy.retriable_status_codes.extend(settings.retry_status_codes)
+    policy.num_retries.value = settings.retry_count
 
 
 def _quota(names: dict[str, str], *, checked: bool) -> RateLimitPerRoute:
@@ -270,9 +275,8 @@ def _quota(names: dict[str, str], *, checked: bool) -> RateLimitPerRoute:
     per_route = RateLimitPerRoute()
     actions = per_route.rate_limits.add().actions
     for key, context in _DESCRIPTOR:
-        actions.add().generic_key.MergeFrom(
-            RateLimit.Action.GenericKey(descriptor_key=key, descriptor_value=names[context])
-        )
+        entry = actions.add().generic_key
+        entry.descriptor_key, entry.descriptor_value = key, names[context]
     if checked:
         subject = actions.add().metadata
         subject.descriptor_key = wire.DESCRIPTOR_SUBJECT
@@ -289,48 +293,13 @@ _DESCRIPTOR = (
     (wire.DESCRIPTOR_CONFIG, wire.CONTEXT_CONFIG),
     (wire.DESCRIPTOR_OPERATION, wire.CONTEXT_OPERATION),
 )
+_OPERATION_ENTRY = 2
 
 
 def _host(address: str) -> str:
     """The host of an address as a Host header names it, without the port."""
     host = urlsplit(address).hostname or ""
     return f"[{host}]" if ":" in host else host
-
-
-# -- what is refused ------------------------------------------------------------------------------------------
-
-
-def _safe_path(*, keeps_slashes: bool) -> str:
-    """A pattern of the paths that no backend can read differently from Envoy.
-
-    Escapes are well-formed, of no control character and, unless kept, of no slash; those beyond ASCII make valid
-    UTF-8. No segment is a dot segment with parameters (`..;`), which normalising leaves behind and Tomcat resolves.
-    """
-    hexadecimal, follows = "[0-9A-Fa-f]", "%[89ABab][0-9A-Fa-f]"
-    ascii_escape = "[2-6][0-9A-Fa-f]" if keeps_slashes else "(?:2[0-9A-Ea-e]|[346][0-9A-Fa-f]|5[0-9ABD-Fabd-f])"
-    beyond = "|".join((
-        f"(?:[Cc][2-9A-Fa-f]|[Dd]{hexadecimal}){follows}",
-        f"[Ee](?:0%[ABab]{hexadecimal}|[Dd]%[89]{hexadecimal}|[1-9A-CE-Fa-ce-f]{follows}){follows}",
-        f"[Ff](?:0%[9ABab]{hexadecimal}|4%8{hexadecimal}|[1-3]{follows}){follows}{follows}",
-    ))  # fmt: skip
-    escape = f"%(?:{ascii_escape}|7[0-9A-Ea-e]|{beyond})"
-    other = "/?%" if keeps_slashes else r"/?%\\"
-    segment = rf"(?:\.{{0,2}}(?:[^{other}.;]|{escape})|\.{{3}}|;)(?:[^{other}]|{escape})*|\.{{0,2}}"
-    return rf"(?:/(?:{segment}))+(?:\?.*)?"
-
-
-def _share(total: float) -> RouteMatch:
-    """A match for the requests whose number is below a running total of shares (percent)."""
-    match = RouteMatch()
-    match.runtime_fraction.default_value.numerator = round(total / 100 * MILLION)
-    match.runtime_fraction.default_value.denominator = FractionalPercent.MILLION
-    return match
-
-
-def _denial(config: ServiceConfig, status: int, text: str) -> Route:
-    route = Route(direct_response=_answer(status, text))
-    route.metadata.filter_metadata[wire.ROUTE_METADATA].update(_names(config, ""))
-    return route
 
 
 def _answer(status: int, text: str) -> DirectResponseAction:
@@ -392,6 +361,13 @@ def _header(name: str, value: str, action: int = HeaderValueOption.OVERWRITE_IF_
     option.header.key = name
     option.header.value = value
     return option
+
+
+def _switch_on(route: Route, filter_name: str, config: Message) -> None:
+    """A filter that is off by default runs where a route has settings for it."""
+    packed = route.typed_per_filter_config[filter_name]
+    packed.type_url = f"type.googleapis.com/{config.DESCRIPTOR.full_name}"
+    packed.value = _wire(config)
 
 
 def _set(duration: Duration, seconds: float) -> None:

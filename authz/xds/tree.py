@@ -11,6 +11,7 @@ wildcard therefore stand in several lists; how often is bounded, at the price of
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -93,7 +94,7 @@ class _Tree:
             groups = _assign(keys, by_prefix)
             if sum(map(len, groups.values())) <= MOST_COPIES * len(self.branches) + LIST_SIZE or len(keys) == 1:
                 return {key: self._sorted(group) for key, group in groups.items()}
-            size *= 2
+            size *= 4
 
     def _sorted(self, group: Iterable[Branch]) -> list[Branch]:
         return sorted(set(group), key=self.rank.__getitem__)
@@ -165,9 +166,10 @@ def _assign(keys: set[str], by_prefix: dict[str, list[Branch]]) -> dict[str, lis
     groups: dict[str, list[Branch]] = {key: [] for key in keys}
     for prefix, branches in by_prefix.items():
         groups[_longest(keys, prefix)] += branches
+    lengths = sorted(set(map(len, by_prefix)))
     for key, group in groups.items():
         parts = key[1:].split("/")
-        for cut in range(1, len(key)):
+        for cut in lengths[: bisect_left(lengths, len(key))]:
             group += [branch for branch in by_prefix.get(key[:cut], ()) if _reaches(branch.template, parts)]
     return groups
 
