@@ -1,7 +1,8 @@
 """Counters in this process: exact, all or none, and forgotten at its end.
 
-A window is one dictionary from counter to total. When it is over it leaves the open ones whole, and its entries are
-given back to the system a few per spend: freeing a hundred thousand at once would hold every request up.
+No call may wait for what others left behind. So a window is kept as several parts, each a dictionary from counter to
+total: one dictionary of a hundred thousand takes milliseconds when it grows. And a window that is over leaves the
+open ones whole, but its entries are freed a few per spend: a hundred thousand at once take tens of milliseconds.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from authz.model.quota import UNLIMITED
 from authz.quota.counters.base import Charge, Spent
 
 Totals = dict[tuple[str, ...], int]
+Part = tuple[int, int, int]
+"""A window's start and end, and the number of the part."""
 
 MOST_ANONYMOUS = 200_000
 """When this many counters are held, no anonymous one is begun until windows end. Consumers' always are."""
+
+_PARTS = 16
 
 _FREED_PER_SPEND = 32
 """Far more than one spend can begin, so that freeing always catches up, and still only microseconds of work."""
@@ -31,7 +36,7 @@ class MemoryCounters:
 
     def __init__(self, most_anonymous: int = MOST_ANONYMOUS) -> None:
         self._most_anonymous = most_anonymous
-        self._open: dict[tuple[int, int], Totals] = {}
+        self._open: dict[Part, Totals] = {}
         self._over: list[Totals] = []
         self._soonest_end: float = math.inf
         self._latest_over: float = -math.inf
@@ -59,7 +64,7 @@ class MemoryCounters:
         """Nothing is lent out and nothing is connected."""
 
     def _total(self, charge: Charge) -> int:
-        window = self._open.get((charge.start, charge.end))
+        window = self._open.get(_part(charge))
         total = None if window is None else window.get(charge.key)
         if total is not None:
             return total
@@ -72,26 +77,26 @@ class MemoryCounters:
     def _add(self, charge: Charge, total: int) -> int:
         # What nobody stands behind and nothing bounds is not worth its memory.
         if charge.amount and not (charge.anonymous and charge.limit == UNLIMITED):
-            self._window(charge)[charge.key] = total + charge.amount
+            part = _part(charge)
+            if part not in self._open:
+                self._open[part] = {}
+                self._soonest_end = min(self._soonest_end, charge.end)
+            self._open[part][charge.key] = total + charge.amount
         return total + charge.amount
 
-    def _window(self, charge: Charge) -> Totals:
-        bounds = (charge.start, charge.end)
-        window = self._open.get(bounds)
-        if window is None:
-            window = self._open[bounds] = {}
-            self._soonest_end = min(self._soonest_end, charge.end)
-        return window
-
     def _end_windows(self, now: float) -> None:
-        for bounds in [bounds for bounds in self._open if bounds[1] <= now]:
-            self._over.append(self._open.pop(bounds))
-            self._latest_over = max(self._latest_over, bounds[1])
-        self._soonest_end = min((end for _, end in self._open), default=math.inf)
+        for part in [part for part in self._open if part[1] <= now]:
+            self._over.append(self._open.pop(part))
+            self._latest_over = max(self._latest_over, part[1])
+        self._soonest_end = min((end for _, end, _ in self._open), default=math.inf)
 
     def _free_some(self) -> None:
-        window = self._over[-1]
-        for _ in range(min(_FREED_PER_SPEND, len(window))):
-            window.popitem()
-        if not window:
+        part = self._over[-1]
+        for _ in range(min(_FREED_PER_SPEND, len(part))):
+            part.popitem()
+        if not part:
             self._over.pop()
+
+
+def _part(charge: Charge) -> Part:
+    return charge.start, charge.end, hash(charge.key) % _PARTS
