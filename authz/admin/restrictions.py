@@ -14,7 +14,7 @@ _PACKAGE = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+\Z", re.ASCII)
 _BUNDLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*\Z")
 _FINGERPRINT = re.compile(r"[0-9A-F]{40}\Z")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
-_METHOD = re.compile(r"[A-Za-z_][\w.]*\*?\Z|\*\Z", re.ASCII)
+_METHOD = re.compile(r"\w[\w.]*\*?\Z|\*\Z", re.ASCII)
 
 
 def checked(restrictions: Restrictions) -> Restrictions:
