@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from authz.check.fetch import Fetcher, FetchError, json_object
 from authz.check.jwt import expiry, sign
@@ -185,6 +185,12 @@ class BackendTokens:
         if not _is_header_safe(token.text):
             raise ValueError("the token holds characters that no header may hold")
         return token
+
+
+def new_own_key() -> bytes:
+    """A fresh key for `OwnKey`, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _is_header_safe(text: str) -> bool:

@@ -51,7 +51,13 @@ FLAGS: dict[str, Any] = {
     "ssl_server_cert_path": lambda _: ("tls_self_signed", "true"),
 }
 # Settings that say how the case was arranged, not what the gateway is told.
-NOT_FLAGS = {"all operations need JWT and key", "default API key locations", "backend_auth", "backend", "network_fail_policy"}
+NOT_FLAGS = {
+    "all operations need JWT and key",
+    "default API key locations",
+    "backend_auth",
+    "backend",
+    "network_fail_policy",
+}
 
 
 @dataclass(frozen=True)
@@ -144,7 +150,9 @@ class Scenario:
     def check_error(self) -> str:
         """What ESPv2's control plane would say of the key."""
         answers = self.summary.get("check_server_answers")
-        return str(answers["check_errors"][0]["code"]) if isinstance(answers, dict) and "check_errors" in answers else ""
+        return (
+            str(answers["check_errors"][0]["code"]) if isinstance(answers, dict) and "check_errors" in answers else ""
+        )
 
     def keys(self) -> list[Key]:
         given = self.summary.get("api_keys", {})
@@ -208,7 +216,9 @@ class Scenario:
         if (match := re.match(r"(\d+) twice then 200", behaviour)) and earlier < 2:
             return Response(int(match[1]))
         if request.method == "OPTIONS":
-            return Response(204 if self.case["expect"].get("status") == 204 else 200, [("access-control-allow-origin", "*")])
+            return Response(
+                204 if self.case["expect"].get("status") == 204 else 200, [("access-control-allow-origin", "*")]
+            )
         if match := re.search(r"/simpleget/(\d{3})$", request.path):
             return Response(int(match[1]))
         size = 4096 if "compressible" in behaviour else 2
@@ -228,7 +238,9 @@ def key_number(text: str) -> int:
 
 def with_tokens(text: str, tokens: Mapping[str, str]) -> str:
     text = re.sub(r"\$\{jwt:(\w+)\}", lambda m: tokens[m[1]], text)
-    return re.sub(r"\$\{b64url_(nopad|pad)\(payload\((\w+)\)\)\}", lambda m: payload(tokens[m[2]], pad=m[1] == "pad"), text)
+    return re.sub(
+        r"\$\{b64url_(nopad|pad)\(payload\((\w+)\)\)\}", lambda m: payload(tokens[m[2]], pad=m[1] == "pad"), text
+    )
 
 
 def payload(token: str, *, pad: bool) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from authz.model.auth import ApiKey, ConsumerKind, ConsumerStatus
-from authz.model.apikey import digest
+from authz.model.auth import key_digest as digest
 from authz.settings import TABLE
 from cases.scenario import Key, Scenario, payload, with_tokens
 from harness import gateway, http
@@ -31,7 +31,9 @@ from harness.tls import Authority
 CASES = json.loads((Path(__file__).parent / "espv2_requests.json").read_text())
 SCENARIOS = {case["id"]: Scenario(case, number) for number, case in enumerate(CASES)}
 
-NO_CONTROL_PLANE = "there is no Google control plane that could say this of a consumer; its states are active, suspended, deleted"
+NO_CONTROL_PLANE = (
+    "there is no Google control plane that could say this of a consumer; its states are active, suspended, deleted"
+)
 FIRST_PLACE = "DECISIONS, Credentials: the first place that is present counts; the other token is not looked at"
 OWN_TROUBLE = "DECISIONS, Credentials: own trouble is 503; a key set that cannot be fetched is not the caller's fault"
 FAIL_CLOSED = "DECISIONS, Credentials: authentication never fails open"
@@ -88,7 +90,12 @@ async def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]
 
 @contextlib.asynccontextmanager
 async def stage(
-    directory: Path, authority: Authority, issuer: Issuer, other: Issuer, chosen: dict[str, str], scenarios: list[Scenario]
+    directory: Path,
+    authority: Authority,
+    issuer: Issuer,
+    other: Issuer,
+    chosen: dict[str, str],
+    scenarios: list[Scenario],
 ) -> AsyncIterator[Any]:
     """One gateway with its cases' services, keys and backends. Gives the function that runs a case."""
     leaf = authority.leaf("backend")
@@ -107,8 +114,11 @@ async def stage(
         texts = [
             s.document(
                 {
-                    "JWKS": key_server.address, "OIDC": key_server.address, "BACKEND_HOST": "127.0.0.1",
-                    "BACKEND": backends[s.id]["BACKEND"].address, "BACKEND2": backends[s.id]["BACKEND2"].address,
+                    "JWKS": key_server.address,
+                    "OIDC": key_server.address,
+                    "BACKEND_HOST": "127.0.0.1",
+                    "BACKEND": backends[s.id]["BACKEND"].address,
+                    "BACKEND2": backends[s.id]["BACKEND2"].address,
                 }  # fmt: skip
             )
             for s in scenarios
@@ -130,7 +140,12 @@ async def stage(
 
 
 async def play(
-    scenario: Scenario, running: gateway.Running, local: Upstream, own: dict[str, Upstream], tokens: dict[str, str], values: dict[str, Any]
+    scenario: Scenario,
+    running: gateway.Running,
+    local: Upstream,
+    own: dict[str, Upstream],
+    tokens: dict[str, str],
+    values: dict[str, Any],
 ) -> Result:
     method, path, headers, body = scenario.request(tokens)
     tls = None
@@ -155,9 +170,7 @@ def add_key(running: gateway.Running, key: Key) -> None:
     if key.status is not ConsumerStatus.ACTIVE:
         consumer = running.store.set_consumer_status(consumer.name, key.status)
     uid = f"key-{digest(key.text).hex()[:12]}"
-    running.store.add_key(
-        ApiKey(uid, digest(key.text), consumer, services=key.services, restrictions=key.restrictions)
-    )
+    running.store.add_key(ApiKey(uid, digest(key.text), consumer, services=key.services, restrictions=key.restrictions))
 
 
 def key_server_answer(issuer: Issuer, request: Request) -> Response:

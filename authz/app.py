@@ -1,0 +1,301 @@
+"""The composition root: builds the parts, starts them, closes them in reverse. The only file that knows everybody."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import signal
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from authz import wire
+from authz.admin import deploy as deploying
+from authz.admin import keys as key_admin
+from authz.check.fetch import Fetcher
+from authz.check.jwks import KeySets
+from authz.check.keys import KeyCache
+from authz.check.servicer import CheckServicer
+from authz.check.tokens import BackendTokens, ClientCredentials, MetadataServer, OwnKey, TokenSource, new_own_key
+from authz.cli import curl
+from authz.cli.run import Screen, UpRequest
+from authz.errors import AuthzError, RejectedError, StateError, UsageError
+from authz.model.service import ServiceConfig
+from authz.proxy import Proxy, check_port, free_port
+from authz.quota.counters.memory import MemoryCounters
+from authz.quota.servicer import RateLimitServicer
+from authz.rollout import Follower
+from authz.rulebook.live import Live
+from authz.settings import Settings
+from authz.store.base import Gateway as Heartbeat
+from authz.store.base import Store
+from authz.store.sql import open_store
+from authz.telemetry import Tally
+from authz.transport.grpcio import GrpcioTransport
+from authz.xds import bootstrap
+from authz.xds.server import AdsServer, Outcome
+
+log = logging.getLogger("authz")
+
+HEARTBEAT_SECONDS = 2.0
+LIVE_SECONDS = 30.0
+POLL_SECONDS = 0.05
+SIGNING_KEY = "backend-signing-key"
+FIRST_CONSUMER = "default"
+
+
+class Gateway:
+    """The sidecar and the control plane of one process: Check, RateLimit, Envoy's configuration.
+
+    Sockets without an address of their own are made in `run_dir`.
+    """
+
+    def __init__(self, settings: Settings, store: Store, run_dir: Path) -> None:
+        self.settings = settings
+        self.store = store
+        self.run_dir = run_dir
+        self.id = uuid.uuid4().hex[:12]
+        self.tally = Tally()
+        self.book = Live()
+        self.sidecar = settings.sidecar_address or f"unix:{run_dir / 'sidecar.sock'}"
+        self.xds = settings.xds_address or f"unix:{run_dir / 'xds.sock'}"
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Gateway]:
+        """Serve until left. Parts end in the reverse of the order in which they were started."""
+        settings = self.settings
+        async with contextlib.AsyncExitStack() as stack:
+            keys = KeyCache(self.store.key, settings.key_cache_size)
+            stack.callback(keys.close)
+            fetcher = Fetcher(settings.fetch_timeout, link_local=settings.backend_auth == "metadata")
+            stack.push_async_callback(fetcher.close)
+            key_sets = KeySets(fetcher, self.book, settings)
+            key_sets.start()
+            stack.push_async_callback(key_sets.close)
+            tokens = BackendTokens(self._token_source(fetcher), self.book)
+            tokens.start()
+            stack.push_async_callback(tokens.close)
+            counters = MemoryCounters()
+            stack.push_async_callback(counters.close)
+            check = CheckServicer(self.book, settings, keys, key_sets, tokens, self.tally)
+            quota = RateLimitServicer(self.book, counters, self.tally)
+            handlers = {wire.CHECK_METHOD: check.handle, wire.RATE_LIMIT_METHOD: quota.handle}
+            transport = GrpcioTransport(handlers, self.sidecar)
+            await transport.start()
+            stack.push_async_callback(transport.stop, settings.drain_seconds)
+            self.sidecar = transport.address
+            ads = AdsServer(self.xds, self._heard)
+            await ads.start()
+            stack.push_async_callback(ads.stop)
+            self.xds = ads.address
+            self.follower = Follower(self.store, self.book, ads, keys, key_sets, tokens, settings, self.id)
+            await asyncio.to_thread(self._say_hello)
+            stack.callback(self._say_goodbye)
+            for job in (self.follower.run(), self._beat()):
+                stack.push_async_callback(_ended, asyncio.create_task(job))
+            yield self
+
+    def _token_source(self, fetcher: Fetcher) -> TokenSource | None:
+        settings = self.settings
+        match settings.backend_auth:
+            case "self":
+                key = OwnKey(
+                    self.store.secret(SIGNING_KEY, new_own_key()),
+                    settings.backend_auth_issuer or listener_url(settings),
+                )
+                self.published_keys = key.jwks()
+                return key
+            case "oauth2":
+                secret = _secret(settings.backend_auth_client_secret_file)
+                url, client = settings.backend_auth_token_url, settings.backend_auth_client_id
+                return ClientCredentials(fetcher, url, client, secret)
+            case "metadata":
+                return MetadataServer(fetcher, settings.metadata_url)
+        return None
+
+    def _heard(self, outcome: Outcome) -> None:
+        self._settling = asyncio.ensure_future(self.follower.settle(outcome))
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            with contextlib.suppress(AuthzError):
+                await asyncio.to_thread(self._say_hello)
+
+    def _say_hello(self) -> None:
+        self.store.beat(Heartbeat(self.id, listener_url(self.settings), time.time()))
+
+    def _say_goodbye(self) -> None:
+        with contextlib.suppress(AuthzError):
+            self.store.leave(self.id)
+
+    @contextlib.asynccontextmanager
+    async def envoy(self) -> AsyncIterator[Proxy]:
+        """Run Envoy beside this gateway; left, it drains and ends."""
+        settings = self.settings
+        admin = (
+            f"127.0.0.1:{settings.envoy_admin_port}"
+            if settings.envoy_admin_port
+            else f"unix:{self.run_dir / 'admin.sock'}"
+        )
+        proxy = Proxy(settings, admin=admin)
+        await proxy.start(bootstrap.dynamic(settings, sidecar=self.sidecar, xds=self.xds, admin=admin, node_id=self.id))
+        try:
+            yield proxy
+        finally:
+            await proxy.stop(settings.drain_seconds)
+
+
+class Runners:
+    """What `authz up`, `serve` and `demo` run; implements `authz.cli.run.Runners`."""
+
+    def up(self, request: UpRequest, screen: Screen) -> int:
+        """Deploy the files, run Envoy and the sidecar, until a signal comes or Envoy ends."""
+        return _run(_up(request, screen))
+
+    def serve(self, settings: Settings, screen: Screen) -> int:
+        """Run the sidecar and the control plane; Envoy runs elsewhere."""
+        return _run(_serve(settings, screen))
+
+    def demo(self, settings: Settings, screen: Screen) -> int:
+        """Run a sample API with a backend and a token issuer of its own behind `up`."""
+        from authz import demo
+
+        with demo.running() as sample:
+            backend = dataclasses.replace(settings, backend=sample.backend)
+            request = UpRequest((sample.document,), "", backend)
+            return _run(_up(request, screen, token=sample.token))
+
+
+def _run(job: Coroutine[Any, Any, int]) -> int:
+    """Run on uvloop where it is installed (extra `fast`)."""
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(job)
+
+
+async def _up(request: UpRequest, screen: Screen, *, token: str = "") -> int:
+    settings = request.settings
+    if settings.port:
+        check_port(settings.host, settings.port)
+    else:
+        settings = dataclasses.replace(settings, port=free_port(settings.host))
+    stop = _stop_signal()
+    with _run_dir() as run_dir, contextlib.closing(open_store(settings.data_dir)) as store:
+        screen.step("Reading the documents")
+        deployment = await asyncio.to_thread(
+            deploying.deploy, store, request.texts, service=request.service, force=request.force, now=time.time()
+        )
+        screen.findings(deployment.warnings)
+        screen.step("Starting the sidecar and Envoy")
+        gateway = Gateway(settings, store, run_dir)
+        async with gateway.running(), gateway.envoy() as proxy:
+            await wait_live(store, deployment, proxy)
+            await proxy.wait_ready()
+            for outcome in deploying.wait_live(store, deployment, timeout=0):
+                if outcome.message:
+                    screen.warning(outcome.message)
+            _tell([deployed.config for deployed in deployment.services], settings, store, screen, token)
+            screen.ready(listener_url(settings))
+            return await _until(stop, proxy)
+
+
+async def _serve(settings: Settings, screen: Screen) -> int:
+    stop = _stop_signal()
+    with _run_dir() as run_dir, contextlib.closing(open_store(settings.data_dir)) as store:
+        async with Gateway(settings, store, run_dir).running() as gateway:
+            screen.step(f"Check and RateLimit on {gateway.sidecar}, Envoy's configuration on {gateway.xds}")
+            screen.ready(listener_url(settings))
+            await stop.wait()
+            return 0
+
+
+async def _until(stop: asyncio.Event, proxy: Proxy) -> int:
+    """Wait for a signal (0), or for Envoy's end, which is an error."""
+    stopping = asyncio.ensure_future(stop.wait())
+    ending = asyncio.ensure_future(proxy.wait())
+    done, waiting = await asyncio.wait({stopping, ending}, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    if stopping in done:
+        return 0
+    code = ending.result()
+    raise StateError(f"Envoy ended with exit code {code}", "Its last words are above; start `authz up` again.")
+
+
+async def wait_live(store: Store, deployment: deploying.Deployment, proxy: Proxy | None = None) -> None:
+    """Wait until a deployment is live.
+
+    Raises:
+        RejectedError: it was refused; with Envoy's words or ours.
+        StateError: nobody took it in time, or Envoy ended.
+    """
+    for _ in range(round(LIVE_SECONDS / POLL_SECONDS)):
+        outcomes = await asyncio.to_thread(deploying.wait_live, store, deployment, timeout=0)
+        for outcome in outcomes:
+            if outcome.state is deploying.State.FAILED:
+                raise RejectedError(f"{outcome.service} was not taken: {outcome.message}", "What was live stays live.")
+        if all(outcome.state is not deploying.State.WAITING for outcome in outcomes):
+            return
+        if proxy is not None:
+            proxy.must_run()
+        await asyncio.sleep(POLL_SECONDS)
+    raise StateError(f"Nothing was live within {LIVE_SECONDS:g} s: {outcomes[0].message}", "See Envoy's log.")
+
+
+def _tell(configs: Sequence[ServiceConfig], settings: Settings, store: Store, screen: Screen, token: str) -> None:
+    """Show what is guarded and how to call it; make a first key if one is needed and there is none."""
+    screen.operations(configs, settings)
+    key = ""
+    wanted = any(way.needs_key for c in configs for o in c.operations for way in o.requirement.alternatives)
+    if wanted and not store.keys():
+        key = key_admin.create(store, FIRST_CONSUMER, now=time.time()).text
+        screen.key(key, FIRST_CONSUMER)
+    screen.examples(curl.examples(configs, listener_url(settings), settings, key=key, token=token))
+
+
+def _secret(file: str) -> str:
+    try:
+        return Path(file).read_text().strip()
+    except OSError as error:
+        raise UsageError(
+            f"backend_auth_client_secret_file '{file}' cannot be read: {error.strerror}",
+            "Name a file that holds the OAuth2 client secret and nothing else.",
+        ) from error
+
+
+def listener_url(settings: Settings) -> str:
+    """Where callers reach the gateway, as one would type it on this machine."""
+    scheme = "https" if settings.tls_cert or settings.tls_self_signed else "http"
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::", "[::]"} else settings.host
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+@contextlib.contextmanager
+def _run_dir() -> Iterator[Path]:
+    """A private directory for sockets. A socket's path may have 108 characters at most, so it is not in data_dir."""
+    with tempfile.TemporaryDirectory(prefix="authz-") as name:
+        yield Path(name)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
