@@ -222,7 +222,7 @@ class _Evidence:
 class _Promised:
     """Tokens for backends are fetched ahead by the gateway; here only whether they are wanted counts."""
 
-    def get(self, audience: str, /) -> str:
+    def get(self, audience: str, now: float) -> str:  # noqa: ARG002 - the seam's
         """A stand-in."""
         return audience
 

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from authz import __version__
-from authz.cli import deploy, documents, explain, keys, reference, run
+from authz.cli import consumers, deploy, envoy, explain, keys, openapi, quota, reference, rollouts, run
 from authz.cli.options import AS_JSON, Group
 from authz.errors import AuthzError
 
@@ -76,13 +76,13 @@ for _command in (
     run.demo,
     deploy.deploy,
     explain.explain,
-    documents.openapi,
-    documents.envoy,
+    openapi.openapi,
+    envoy.envoy,
     keys.keys,
-    keys.consumers,
-    keys.quota,
-    deploy.configs,
-    deploy.rollouts,
+    consumers.consumers,
+    quota.quota,
+    rollouts.configs,
+    rollouts.rollouts,
     run.serve,
     reference.settings,
     reference.reference,

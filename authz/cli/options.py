@@ -6,9 +6,8 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -170,25 +169,3 @@ def opened(settings: Settings) -> Iterator[Store]:
 
     with contextlib.closing(open_store(settings.data_dir)) as store:
         yield store
-
-
-class Duration(click.ParamType[float]):
-    """`90`, `90s`, `15m`, `12h`, `30d`, `4w` as seconds."""
-
-    name = "duration"
-    _UNITS: ClassVar[dict[str, timedelta]] = {
-        "s": timedelta(seconds=1),
-        "m": timedelta(minutes=1),
-        "h": timedelta(hours=1),
-        "d": timedelta(days=1),
-        "w": timedelta(weeks=1),
-    }
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds from text; click reports what is none."""
-        if isinstance(value, float):
-            return value
-        number, unit = (value[:-1], value[-1:]) if value[-1:] in self._UNITS else (value, "s")
-        if not number.isdecimal() or not int(number):
-            self.fail(f"'{value}' is no duration; write a number and s, m, h, d or w: 30d", param, ctx)
-        return (int(number) * self._UNITS[unit]).total_seconds()

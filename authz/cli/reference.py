@@ -150,7 +150,7 @@ def _flags() -> str:
 
 
 def _findings() -> str:
-    from authz.sources import RULES
+    from authz.sources.lint import RULES
 
     return table(("code", "severity", "meaning"), [(_code(r.code), r.severity.value, r.sentence) for r in RULES])
 

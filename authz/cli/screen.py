@@ -66,6 +66,13 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def print_yaml(value: Any) -> None:
+    """A value as block YAML, in its own order."""
+    import yaml
+
+    print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120), end="")
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "") -> None:
     """Rows under bold headings, or the sentence `empty` when there are none."""
     from rich.table import Table
@@ -95,6 +102,29 @@ def print_outcome(*, passes: bool, text: str) -> None:
 
     word = ("pass", "bold green") if passes else ("fail", "bold red")
     console().print(Text.assemble(word, f"  {clean(text)}"), soft_wrap=True)
+
+
+def print_state(word: str, text: str, state: str) -> None:
+    """How a rollout stands, coloured, and what was said to it."""
+    from rich.text import Text
+
+    message = f": {clean(text)}" if text else ""
+    console().print(Text.assemble((word, COLOURS.get(state, "")), message), soft_wrap=True)
+
+
+def say(text: str, style: str = "") -> None:
+    """A line on standard output; `style` is one of the words in COLOURS."""
+    from rich.text import Text
+
+    console().print(Text(clean(text), style=COLOURS.get(style, "")), soft_wrap=True)
+
+
+def tell(text: str, style: str = "") -> None:
+    """A line beside the answer, on standard error."""
+    from rich.text import Text
+
+    label = Text.assemble((style, COLOURS[style]), ": ") if style else Text()
+    console(err=True).print(label.append(clean(text)), soft_wrap=True)
 
 
 def print_note(text: str) -> None:

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner
 
 from authz.cli import root
-from authz.cli.options import GROUPS, Duration, SettingOption
+from authz.cli.options import GROUPS, SettingOption
 from authz.cli.reference import leaves
 from authz.settings import TABLE, Settings
 
@@ -104,19 +103,6 @@ def test_a_wrong_variable_is_named():
 @pytest.mark.parametrize("port", ["-1", "65536"])
 def test_a_port_that_cannot_be_is_refused(port):
     assert CliRunner().invoke(root, ["serve", "--port", port], obj=Recorder()).exit_code == 2
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("12h", 43200), ("30d", 2592000), ("2w", 1209600)]
-)
-def test_durations_have_units(text, seconds):
-    assert Duration().convert(text, None, None) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "d", "-1d", "0", "1.5h", "1y", "soon"])
-def test_what_is_no_duration_is_refused_with_an_example(text):
-    with pytest.raises(click.BadParameter, match="30d"):
-        Duration().convert(text, None, None)
 
 
 @pytest.mark.parametrize(
