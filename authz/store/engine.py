@@ -25,11 +25,12 @@ LOCK_SECONDS = 5.0
 FILE_NAME = "authz.db"
 
 _WRITE = "authz_write"
+_LONGEST_WORDS = 200
 
 # What the database's own words contain, what that means, and what helps.
 _MEANINGS = (
     (
-        ("not a database", "malformed", "encrypted", "no such table", "no such column"),
+        ("not a database", "malformed", "encrypted", "no such table", "no such column", "could not decode"),
         "is not a database of ours, or is damaged",
         "Restore a backup of it, or move it away: the next start makes a new one.",
     ),
@@ -80,16 +81,19 @@ class Database:
         try:
             yield
         except SQLAlchemyError as error:
-            raise explain(self._name, error) from error
+            raise explain(self._name, str(getattr(error, "orig", None) or error)) from error
+        except (ValueError, LookupError, TypeError) as error:
+            # What is kept was written by us: if it is no noun any more, the file was damaged behind SQLite's back.
+            raise explain(self._name, f"malformed: {error}") from error
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
 
-def explain(name: str, error: Exception) -> StoreError:
-    """A database's error in words that help."""
-    words = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+def explain(name: str, words: str) -> StoreError:
+    """A database's own words, and what they mean to a person."""
+    words = "".join(letter if letter.isprintable() else "?" for letter in words[:_LONGEST_WORDS])
     for fragments, meaning, remedy in _MEANINGS:
         if any(fragment in words.lower() for fragment in fragments):
             return StoreError(f"The database {name} {meaning} ({words}).", remedy)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from authz.errors import StoreError, UsageError
-from authz.model.auth import ConsumerKind
+from authz.model.auth import ApiKey, ConsumerKind, Restrictions
 from authz.model.service import SourceText
 from authz.store import migrations
 from authz.store.engine import FILE_NAME
@@ -203,3 +204,39 @@ def test_opening_a_store_of_today_does_not_load_the_migrations(kept: Path) -> No
         "open_store(pathlib.Path(sys.argv[1])).close(); sys.exit('alembic' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program, str(kept)], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE api_key SET restrictions = '{}'",
+        "UPDATE api_key SET services = '[\"a'",
+        "UPDATE api_key SET services = '5'",
+        "UPDATE api_key SET hint = CAST(x'ff' AS TEXT)",
+        "UPDATE consumer SET status = 'unheard-of'",
+        "UPDATE consumer SET kind = ''",
+    ],
+)
+def test_a_key_that_was_damaged_in_place_is_an_error_and_never_a_key(kept: Path, damage: str) -> None:
+    """A restriction that cannot be read must not become a key without restrictions."""
+    with closing(open_store(kept)) as store:
+        ann = store.consumer("ann")
+        store.add_key(ApiKey("uid", bytes(32), ann, restrictions=Restrictions(allow_ips=("10.0.0.1",))))
+    with closing(sqlite3.connect(kept / FILE_NAME)) as other:
+        other.execute(damage)
+        other.commit()
+    with closing(open_store(kept)) as store, pytest.raises(StoreError, match=r"authz\.db .* is damaged"):
+        store.key(bytes(32))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_damage_is_an_error_for_people(kept: Path, seed: int) -> None:
+    """Bytes that rot in the file end in no other error than a StoreError."""
+    chance = random.Random(seed)
+    data = bytearray((kept / FILE_NAME).read_bytes())
+    for _ in range(400):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    (kept / FILE_NAME).write_bytes(data)
+    with suppress(StoreError), closing(open_store(kept)) as store:
+        for read in (store.live, store.keys, store.consumers, store.configs, store.overrides):
+            read()
