@@ -26,7 +26,9 @@ from authz.model.paths import DOUBLE_STAR, STAR, Template, quote
 LIST_SIZE = 12
 """Templates that one list may hold. A question costs Envoy about as much as three routes, so shorter gains nothing."""
 MOST_COPIES = 3
-"""How many times the routes may stand in the tree, on average."""
+"""How many copies of a template's routes the tree may hold besides the first, on average."""
+VERB = -1
+"""Where a question may be asked besides segments 0, 1, 2...: behind the last colon."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +72,7 @@ class _Tree:
     def __init__(self, branches: Sequence[Branch], tails: Sequence[bytes]) -> None:
         self.branches = branches
         self.tails = tails
+        self.room = MOST_COPIES * len(branches) + LIST_SIZE
         self.rank = {branch: index for index, branch in enumerate(branches)}
 
     def matcher(self) -> Matcher:
@@ -79,8 +82,8 @@ class _Tree:
         for key, group in groups.items():
             if not root.HasField("matcher_tree"):
                 _read_path(root.matcher_tree.input)
-            self._fill(root.matcher_tree.prefix_match_map.map[key], group, frozenset())
-        self._fill(root.on_no_match, rest, frozenset())
+            self._fill(root.matcher_tree.prefix_match_map.map[key], group)
+        self._fill(root.on_no_match, rest)
         return root if groups else root.on_no_match.matcher if root.on_no_match.HasField("matcher") else root
 
     def _groups(self) -> dict[str, list[Branch]]:
@@ -92,7 +95,9 @@ class _Tree:
         while True:
             keys = set(_keys(sorted(by_prefix), by_prefix, size)) | {"/"}
             groups = _assign(keys, by_prefix)
-            if sum(map(len, groups.values())) <= MOST_COPIES * len(self.branches) + LIST_SIZE or len(keys) == 1:
+            copies = sum(map(len, groups.values())) - len(self.branches)
+            if copies <= self.room or len(keys) == 1:
+                self.room -= copies
                 return {key: self._sorted(group) for key, group in groups.items()}
             size *= 4
 
@@ -108,25 +113,24 @@ class _Tree:
             parts.append(tail)
         return b"".join(parts)
 
-    def _fill(self, on_match: Matcher.OnMatch, group: list[Branch], used: frozenset[int]) -> None:
-        split = _best_split(group, used) if len(group) > LIST_SIZE else None
-        if split is None:
+    def _fill(self, on_match: Matcher.OnMatch, group: list[Branch]) -> None:
+        split = _best_split(group) if len(group) > LIST_SIZE else None
+        if split is None or split.copies > self.room:
             _to_list(on_match, self._list(group))
         else:
-            self._halve(on_match, split, split.texts, used)
+            self.room -= split.copies
+            self._halve(on_match, split, split.texts)
 
-    def _halve(self, on_match: Matcher.OnMatch, split: _Split, texts: Sequence[str], used: frozenset[int]) -> None:
+    def _halve(self, on_match: Matcher.OnMatch, split: _Split, texts: Sequence[str]) -> None:
         group = self._sorted([*split.always, *(branch for text in texts for branch in split.by_text[text])])
-        if len(texts) == 1:
-            self._fill(on_match, group, used | {split.position})
-        elif len(group) - len(split.always) <= split.size:
-            _to_list(on_match, self._list(group))
-        else:
-            cut, pattern = _question(split.position, texts)
-            entry = on_match.matcher.matcher_list.matchers.add()
-            _ask(entry.predicate.single_predicate, pattern)
-            self._halve(entry.on_match, split, texts[:cut], used)
-            self._halve(on_match.matcher.on_no_match, split, texts[cut:], used)
+        if len(texts) == 1 or len(group) - len(split.always) <= split.size:
+            self._fill(on_match, group)
+            return
+        cut, pattern = _question(split.position, texts)
+        entry = on_match.matcher.matcher_list.matchers.add()
+        _ask(entry.predicate.single_predicate, pattern)
+        self._halve(entry.on_match, split, texts[:cut])
+        self._halve(on_match.matcher.on_no_match, split, texts[cut:])
 
 
 # -- the first floor ------------------------------------------------------------------------------------------
@@ -197,7 +201,7 @@ def _reaches(template: Template, parts: Sequence[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """A segment to ask about: the branches by their text there, and those that must stand on every side."""
+    """A place to ask about: the branches by their text there, and those that must stand on every side."""
 
     position: int
     by_text: dict[str, list[Branch]]
@@ -209,18 +213,22 @@ class _Split:
 
     @property
     def size(self) -> int:
-        """As many branches per list as are copied into each, at least: so copies at most double the tree."""
+        """As many branches per list as are copied into each, at least, so that copies at most double the tree."""
         return max(LIST_SIZE, len(self.always))
+
+    @property
+    def copies(self) -> int:
+        return len(self.always) * (sum(map(len, self.by_text.values())) // self.size)
 
     @property
     def largest(self) -> int:
         return len(self.always) + max(self.size, *map(len, self.by_text.values()))
 
 
-def _best_split(group: Sequence[Branch], used: frozenset[int]) -> _Split | None:
+def _best_split(group: Sequence[Branch]) -> _Split | None:
     """The question whose answer leaves least, or None if none is worth its price."""
     depth = max(len(branch.template.segments) for branch in group)
-    splits = [_split(group, position) for position in range(depth) if position not in used]
+    splits = [_split(group, position) for position in (*range(depth), VERB)]
     useful = [split for split in splits if len(split.by_text) > 1 and split.largest < len(group)]
     return min(useful, key=lambda split: split.largest, default=None)
 
@@ -229,14 +237,22 @@ def _split(group: Sequence[Branch], position: int) -> _Split:
     by_text: dict[str, list[Branch]] = {}
     always: list[Branch] = []
     for branch in group:
-        template = branch.template
-        texts = _texts(template, position) if position < len(template.segments) else None
-        if texts is None or DOUBLE_STAR in template.segments[:position]:
+        texts = _fixed(branch.template, position)
+        if texts is None:
             always.append(branch)
         else:
             for text in texts:
                 by_text.setdefault(text, []).append(branch)
     return _Split(position, by_text, always)
+
+
+def _fixed(template: Template, position: int) -> tuple[str, ...] | None:
+    """What every matching path has one of at a position; None if some path has none of them, or nothing at all."""
+    if position == VERB:
+        return (template.verb,) if template.verb else None
+    if position >= len(template.segments) or DOUBLE_STAR in template.segments[:position]:
+        return None
+    return _texts(template, position)
 
 
 def _texts(template: Template, position: int) -> tuple[str, ...] | None:
@@ -256,7 +272,7 @@ def _texts(template: Template, position: int) -> tuple[str, ...] | None:
 
 
 def _question(position: int, texts: Sequence[str]) -> tuple[int, str]:
-    """Where to halve sorted texts, and a pattern that exactly the paths of the first half match.
+    """Where to halve sorted texts, and a pattern that the paths of the first half match, of the second do not.
 
     The texts part at the character after what they have in common; a text that ends there sorts first.
     """
@@ -264,10 +280,14 @@ def _question(position: int, texts: Sequence[str]) -> tuple[int, str]:
     runs = list(_runs([text[len(common) : len(common) + 1] for text in texts]))
     cut = min((first for first, _ in runs[1:]), key=lambda first: abs(2 * first - len(texts)))
     follow = [texts[first][len(common) : len(common) + 1] for first, _ in runs if first < cut]
-    ways = [quote(char) + ".*" for char in follow if char]
-    if "" in follow:
-        ways.append("(?:[/?].*)?")
-    return cut, f"(?:/[^/?]*){{{position}}}/{quote(common)}(?:{'|'.join(ways)})"
+    # A verb is what stands behind the last colon, so neither a colon nor a slash may come after it.
+    before, rest, end = (
+        ("[^?]*:", r"[^/:?]*(?:\?.*)?", r"(?:\?.*)?")
+        if position == VERB
+        else (f"(?:/[^/?]*){{{position}}}/", ".*", "(?:[/?].*)?")
+    )
+    ways = "|".join(quote(char) + rest if char else end for char in follow)
+    return cut, f"{before}{quote(common)}(?:{ways})"
 
 
 # -- Envoy's words --------------------------------------------------------------------------------------------
