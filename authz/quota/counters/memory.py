@@ -2,7 +2,7 @@
 
 No call may wait for what others left behind. So a window is kept as several parts, each a dictionary from counter to
 total: one dictionary of a hundred thousand takes milliseconds when it grows. And a window that is over leaves the
-open ones whole, but its entries are freed a few per spend: a hundred thousand at once take tens of milliseconds.
+open ones whole, but its entries are freed a few per spend: a hundred thousand at once take about ten milliseconds.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class MemoryCounters:
         # The event loop's one thread needs no lock; for 0.1 µs the promise holds on any number of them.
         self._lock = threading.Lock()
 
-    def __len__(self) -> int:
+    def held(self) -> int:
         """How many counters take up memory, those of past windows included until they are freed."""
         return sum(map(len, self._open.values())) + sum(map(len, self._over))
 
@@ -72,7 +72,7 @@ class MemoryCounters:
         return 0 if may_begin else charge.limit
 
     def _has_room(self, charge: Charge) -> bool:
-        return not charge.anonymous or len(self) < self._most_anonymous
+        return not charge.anonymous or self.held() < self._most_anonymous
 
     def _add(self, charge: Charge, total: int) -> int:
         # What nobody stands behind and nothing bounds is not worth its memory.
