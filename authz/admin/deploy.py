@@ -130,12 +130,12 @@ def _outcome(store: Store, begun: Rollout, now: float) -> Outcome:
     rollout = store.rollout(begun.service, begun.id) or begun
     deliveries = store.deliveries(rollout.service, rollout.id)
     running = {gateway.id for gateway in store.gateways(now - HEARTBEAT_SECONDS)}
-    state, message = _state(rollout, [d for d in deliveries if d.gateway in running], running)
+    state, message = _state(rollout, deliveries, running)
     return Outcome(rollout.service, rollout.id, state, message)
 
 
 def _state(rollout: Rollout, deliveries: Sequence[Delivery], running: set[str]) -> tuple[State, str]:
-    refused = next((delivery for delivery in deliveries if not delivery.ok), None)
+    refused = next((delivery for delivery in deliveries if not delivery.ok and delivery.gateway in running), None)
     missing = sorted(running - {delivery.gateway for delivery in deliveries})
     if rollout.status is RolloutStatus.FAILED:
         return State.FAILED, rollout.message
@@ -147,6 +147,7 @@ def _state(rollout: Rollout, deliveries: Sequence[Delivery], running: set[str]) 
         return State.NO_GATEWAY, "No gateway runs; it goes live when one starts."
     if rollout.status is RolloutStatus.PENDING:
         return State.WAITING, "No gateway's Envoy has taken it yet."
+    # Without any delivery it went live without Envoy being asked: what it means was there already.
     if deliveries and missing:
         return State.WAITING, f"Live, but not yet on {', '.join(missing)}."
     return State.LIVE, rollout.message

@@ -193,3 +193,25 @@ def test_a_later_rollout_ends_the_waiting(store: Store, shop: SourceText, deploy
     later = deploy(store, [edited(shop, "title: Shop", "title: Store")], now=NOON).services[0].rollout
     store.set_rollout_status(SHOP, later.id, RolloutStatus.LIVE)
     assert waited(store, deployment, Clock())[0] is State.SUPERSEDED
+
+
+def test_a_gateway_that_was_restarted_is_waited_for_again(store: Store, deployment: Deployment) -> None:
+    beat(store, "gw-2")
+    says(store, gateway="gw-of-yesterday")
+    clock = Clock({2: lambda: says(store, gateway="gw-2")})
+    state, _, seconds = waited(store, deployment, clock)
+    assert state is State.LIVE
+    assert seconds == pytest.approx(2, abs=0.2)
+
+
+def test_what_a_dead_gateway_refused_does_not_count(store: Store, deployment: Deployment) -> None:
+    beat(store)
+    store.add_delivery(Delivery("2026-11-21r1", SHOP, "gone", ok=False, message="no", at=NOON))
+    says(store)
+    assert waited(store, deployment, Clock())[0] is State.LIVE
+
+
+def test_what_went_live_without_asking_envoy_is_live(store: Store, deployment: Deployment) -> None:
+    beat(store)
+    store.set_rollout_status(SHOP, "2026-11-21r1", RolloutStatus.LIVE)
+    assert waited(store, deployment, Clock())[0] is State.LIVE
