@@ -17,7 +17,7 @@ from authz.errors import UsageError
 
 
 def _setting(default: Any, group: str, sentence: str, *, espv2: str = "", unit: str = "") -> Any:
-    return field(default=default, metadata={"group": group, "help": sentence, "espv2": espv2, "unit": unit})
+    return field(default=default, metadata={"group": group, "sentence": sentence, "espv2": espv2, "unit": unit})
 
 
 # A table reads better with a row a line than with an argument a line.
@@ -390,20 +390,7 @@ def _table() -> tuple[Setting, ...]:
             hint, many = typing.get_args(hint)[0], True
         if typing.get_origin(hint) is Literal:
             choices, hint = typing.get_args(hint), str
-        meta = item.metadata
-        rows.append(
-            Setting(
-                item.name,
-                hint,
-                item.default,
-                meta["group"],
-                meta["help"],
-                meta["espv2"],
-                meta["unit"],
-                many,
-                choices,
-            )
-        )
+        rows.append(Setting(item.name, hint, item.default, **item.metadata, many=many, choices=choices))
     return tuple(rows)
 
 

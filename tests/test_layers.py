@@ -23,14 +23,15 @@ LAYERS = {
     "rulebook": 3, "sources": 3, "store": 3,
     "model": 2,
     "telemetry": 1, "proxy": 1,
-    "wire": 0, "errors": 0, "settings": 0,
+    "wire": 0, "settings": 0,
+    "errors": -1,  # what any module may raise, settings too
 }  # fmt: skip
 
 # The composition root is the only file that knows everybody; __main__ hands it to the command line.
 KNOWS_ITS_PEERS = {"__main__", "app"}
 
 HOMES = {
-    "yaml": {"sources/document.py", "cli/screen.py", "cli/envoy.py"},
+    "yaml": {"sources/syntax/yaml_tree.py", "cli/envoy.py"},
     "jwt": {"check/jwt.py"},
     "aiohttp": {"check/fetch.py"},
     "sqlalchemy": {"store/"},
@@ -57,7 +58,7 @@ def imports(path: Path) -> Iterator[str]:
                 yield from (f"authz.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize(("name", "path"), modules())
+@pytest.mark.parametrize(("name", "path"), list(modules()))
 def test_arrows_point_down(name: str, path: Path) -> None:
     """No module imports its own layer's neighbours or a layer above."""
     room = name.split("/")[0].removesuffix(".py")
@@ -71,7 +72,7 @@ def test_arrows_point_down(name: str, path: Path) -> None:
         assert below or room in KNOWS_ITS_PEERS, f"{name} imports {imported}"
 
 
-@pytest.mark.parametrize(("name", "path"), modules())
+@pytest.mark.parametrize(("name", "path"), list(modules()))
 def test_libraries_have_one_home(name: str, path: Path) -> None:
     """A third-party library is imported by the files that are its home, and nowhere else."""
     for imported in imports(path):
@@ -81,7 +82,7 @@ def test_libraries_have_one_home(name: str, path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize(("name", "path"), modules())
+@pytest.mark.parametrize(("name", "path"), list(modules()))
 def test_no_module_is_over_400_lines(name: str, path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400, name
 

@@ -101,7 +101,7 @@ class Scenario:
         if self.case["category"] == "method_override":
             given["method_override"] = "true"
         if self.summary.get("token_source"):
-            given["backend_auth"] = "metadata"
+            given["backend_auth"] = "oauth2"
         if self.summary.get("backend_behaviour") == "connection refused":
             given["backend"] = "http://127.0.0.1:9"
         return frozenset(given.items())
@@ -167,6 +167,19 @@ class Scenario:
             return [Key(self.renamed("api-key"), 123456, restrictions=restrictions)]
         return [Key(text, key_number(text)) for text in given]
 
+    def own_keys(self, path: str) -> str:
+        """A path as this case's request has it: with its own key's text."""
+        return path.replace("api-key", self.renamed("api-key")) if "check_request" in self.case["expect"] else path
+
+    def own_name(self, text: str) -> str:
+        """A name that was made of the service's, made of this case's."""
+        return text.replace(re.sub(r"\W", "_", HOST), re.sub(r"\W", "_", self.host))
+
+    @property
+    def alpn(self) -> tuple[str, ...]:
+        """What the backend speaks."""
+        return ("h2", "http/1.1") if "h2-and-http1" in str(self.summary.get("backend_behaviour")) else ("http/1.1",)
+
     def renamed(self, text: str) -> str:
         """A key text that no other case uses: this case's key is special."""
         return f"{text}-{self.number}"
@@ -188,12 +201,12 @@ class Scenario:
 
     def tokens(self, issuer: Issuer, other: Issuer) -> dict[str, str]:
         made = {}
-        for name, claims in self.summary.get("tokens", {}).items():
-            claims = {k: v for k, v in claims.items() if k not in {"alg", "signed_by"}}
+        for name, given in self.summary.get("tokens", {}).items():
+            claims = {k: v for k, v in given.items() if k not in {"alg", "signed_by"}}
             if isinstance(exp := claims.get("exp"), str):
                 claims["exp"] = int(time.time()) + {"h": 3600, "m": 60, "s": 1}[exp[-1]] * int(exp[:-1])
-            claims = json.loads(json.dumps(claims).replace(HOST, self.host))
-            made[name] = (other if "signed_by" in self.summary["tokens"][name] else issuer).token(**claims)
+            own = json.loads(json.dumps(claims).replace(HOST, self.host))
+            made[name] = (other if "signed_by" in given else issuer).token(**own)
         return made
 
     def request(self, tokens: Mapping[str, str]) -> tuple[str, str, list[tuple[str, str]], bytes | None]:
@@ -203,8 +216,7 @@ class Scenario:
             path = path.split("...")[0].ljust(9000, "x")
         if self.check_error:
             path = path.replace("some-key", self.renamed("some-key"))
-        if "check_request" in self.case["expect"]:
-            path = path.replace("api-key", self.renamed("api-key"))
+        path = self.own_keys(path)
         path = with_tokens(path, tokens)
         body = request.get("body")
         data = None if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()

@@ -96,11 +96,11 @@ class Sidecar:
 class Gateway:
     """ADS, sidecar and Envoy together, for one test."""
 
-    def __init__(self, settings: Settings, directory: Path, ads: AdsServer, sidecar: Sidecar) -> None:
+    def __init__(self, settings: Settings, directory: Path) -> None:
         self.settings = settings
         self.directory = directory
-        self.ads = ads
-        self.sidecar = sidecar
+        self.ads = AdsServer(self._at("xds"), self.report)
+        self.sidecar = Sidecar()
         self.outcomes: list[Outcome] = []
         self._changed = asyncio.Event()
         self.envoy = self._new_envoy()
@@ -155,12 +155,9 @@ async def a_gateway(
 ) -> AsyncIterator[Gateway]:
     values = {"backend": f"http://{backend.address}", "port": proxy.free_port(), "envoy_concurrency": 1}
     chosen = dataclasses.replace(Settings(data_dir=directory), **{**values, **settings})  # type: ignore[arg-type]
-    sidecar = Sidecar()
-    gateway: Gateway
-    ads = AdsServer(f"unix:{directory}/xds", lambda outcome: gateway.report(outcome))
-    gateway = Gateway(chosen, directory, ads, sidecar)
-    server = await sidecar.serve(f"unix:{directory}/sidecar")
-    await ads.start()
+    gateway = Gateway(chosen, directory)
+    server = await gateway.sidecar.serve(f"unix:{directory}/sidecar")
+    await gateway.ads.start()
     try:
         await gateway.start_envoy()
         outcome = await gateway.publish(inventory)
@@ -169,5 +166,5 @@ async def a_gateway(
         yield gateway
     finally:
         await gateway.envoy.stop()
-        await ads.stop()
+        await gateway.ads.stop()
         await server.stop(None)

@@ -9,6 +9,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import h2.config
+import h2.connection
+import h2.events
+
 Headers = list[tuple[str, str]]
 
 
@@ -134,7 +138,11 @@ class Upstream:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        tls = writer.get_extra_info("ssl_object")
         try:
+            if tls is not None and tls.selected_alpn_protocol() == "h2":
+                await self._serve_http2(reader, writer)
+                return
             while True:
                 start, headers, body = await read_message(reader)
                 method, path, _ = start.split(" ", 2)
@@ -149,6 +157,32 @@ class Upstream:
         finally:
             self._writers.discard(writer)
             writer.close()
+
+    async def _serve_http2(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="latin-1"))
+        connection.initiate_connection()
+        writer.write(connection.data_to_send())
+        requests: dict[int, Request] = {}
+        while data := await reader.read(65536):
+            for event in connection.receive_data(data):
+                match event:
+                    case h2.events.RequestReceived(stream_id=stream, headers=headers):
+                        pseudo = {k: v for k, v in headers if k.startswith(":")}
+                        plain = [("host", pseudo[":authority"]), *((k, v) for k, v in headers if not k.startswith(":"))]
+                        requests[stream] = Request(pseudo[":method"], pseudo[":path"], plain)
+                    case h2.events.DataReceived(stream_id=stream, data=part):
+                        requests[stream].body += part
+                        connection.acknowledge_received_data(event.flow_controlled_length, stream)
+                    case h2.events.StreamEnded(stream_id=stream):
+                        request = requests.pop(stream)
+                        self.seen.append(request)
+                        answer = self.answer(request)
+                        response = answer if isinstance(answer, Response) else await answer
+                        head = [(":status", str(response.status)), *((k.lower(), v) for k, v in response.headers)]
+                        connection.send_headers(stream, head)
+                        connection.send_data(stream, response.body, end_stream=True)
+            writer.write(connection.data_to_send())
+            await writer.drain()
 
 
 def _bytes(response: Response, *, head: bool) -> bytes:
