@@ -31,7 +31,7 @@ LAYERS = {
 KNOWS_ITS_PEERS = {"__main__", "app"}
 
 HOMES = {
-    "yaml": {"sources/syntax/yaml_tree.py", "cli/envoy.py"},
+    "yaml": {"sources/syntax/yaml_tree.py", "cli/screen.py"},
     "jwt": {"check/jwt.py"},
     "aiohttp": {"check/fetch.py"},
     "sqlalchemy": {"store/"},
