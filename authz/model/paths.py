@@ -19,7 +19,7 @@ STAR = "*"
 DOUBLE_STAR = "**"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
-_LITERAL = re.compile(r"[^{}*/:?#\s]+\Z")
+_LITERAL = re.compile(r"[^{}*/:?#\x00-\x20\x7f-\U0010ffff]+\Z")
 _SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
 MAX_LENGTH = 2048
 MAX_VARIABLES = 60
@@ -234,7 +234,9 @@ class _Parser:
         elif "{" in part or "}" in part:
             raise self.fail(f"'{part}' mixes a literal with a variable; a variable must fill a whole segment")
         elif not _LITERAL.match(part):
-            raise self.fail(f"'{part}' is no segment; '*', ':', '?', '#' and blanks cannot stand inside a literal")
+            raise self.fail(
+                f"'{part}' is no segment; '*', ':', '?', '#', blanks and letters beyond ASCII cannot stand in a literal"
+            )
         else:
             segments.append(part)
 

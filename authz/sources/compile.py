@@ -112,7 +112,7 @@ class _Assembly:
         self.host = host
         self.readings = readings
         self.findings = findings
-        self.operations = [operation for reading in readings for operation in reading.operations]
+        self.operations = _distinct([operation for reading in readings for operation in reading.operations])
 
     def config(self) -> ServiceConfig:
         self.check_apis()
@@ -210,12 +210,23 @@ class _Assembly:
     def check_metrics(self, declared: set[str]) -> None:
         for reading in self.readings:
             for use in reading.metric_uses:
-                if use.name not in declared:
-                    message = f"{use.what} references undefined metric(s): {use.name}"
+                if use.metric not in declared:
+                    message = f"{use.user} references undefined metric(s): {use.metric}"
                     hint = (
                         f"Declare it among the metrics, or use one of: {', '.join(sorted(declared)) or 'none so far'}."
                     )
                     self.findings.add("metric-undefined", reading.file, use.line, message, hint)
+
+
+def _distinct(operations: list[Operation]) -> list[Operation]:
+    """The operations without generated ones that another one makes superfluous: what a document says wins."""
+    declared = {(one.method, one.template.shape) for one in operations if not one.generated}
+    generated: dict[tuple[object, ...], Operation] = {}
+    for operation in operations:
+        key = (operation.method, operation.template.shape)
+        if operation.generated and key not in declared:
+            generated.setdefault(key, operation)
+    return [*(one for one in operations if not one.generated), *generated.values()]
 
 
 def _passthrough(shapes: dict[tuple[object, ...], list[Operation]]) -> Iterator[Operation]:

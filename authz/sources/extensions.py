@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from authz.model.auth import DEFAULT_TOKEN_PLACES, Place, PlaceKind
 from authz.sources.node import Node
@@ -105,6 +104,8 @@ def _check_name(node: Node, key: str, place: str) -> None:
         node.report("unknown-extension", f"'{key}' is not known", "Correct its name, or remove it.", key)
     elif key in _LATER:
         node.report("extension-later", f"'{key}' has no effect in this version", "Remove it for now.", key)
+    elif node.value[key] is None:
+        node.wrong(key, "given a value")
     elif place not in places:
         hint = f"It is read at {' and '.join(sorted(places))}."
         node.report("extension-misplaced", f"'{key}' has no effect at {place}", hint, key)
@@ -173,10 +174,7 @@ def _location(entry: Node) -> Place | None:
 
 
 def client_ids(node: Node) -> tuple[str, ...]:
-    """x-authz-client-ids: a list, or a comma list."""
-    value: Any = node.value.get("x-authz-client-ids")
-    if isinstance(value, str):
-        return comma_list(value)
+    """x-authz-client-ids: who may call with a token."""
     return node.texts("x-authz-client-ids")
 
 

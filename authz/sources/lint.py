@@ -26,7 +26,7 @@ RULES: tuple[Rule, ...] = (
     Rule("file-syntax", _E, "A document is well-formed YAML or JSON."),
     Rule("several-documents", _E, "A YAML file holds one document."),
     Rule("duplicate-key", _E, "A key stands once in a mapping."),
-    Rule("too-many-aliases", _E, "A document has at most 200 YAML aliases."),
+    Rule("too-many-aliases", _E, "A document has at most 200 YAML aliases, and merges at most 10,000 keys."),
     Rule("alias-cycle", _E, "A YAML alias does not contain itself."),
     Rule("too-deep", _E, "A document is nested at most 100 levels deep."),
     Rule("not-a-mapping", _E, "A document is a mapping."),
@@ -100,21 +100,19 @@ _SEVERITIES = {rule.code: rule.severity for rule in RULES}
 
 
 class Findings:
-    """What was found so far, in order, each place and sentence once."""
+    """What was found so far, each remark once. `has_errors`: something among it stops a deploy."""
 
-    __slots__ = ("_found",)
+    __slots__ = ("_found", "has_errors")
 
     def __init__(self) -> None:
         self._found: dict[Finding, None] = {}
+        self.has_errors = False
 
     def add(self, code: str, file: str, line: int, message: str, hint: str = "") -> None:
         """Remember a finding; its severity is the rule's."""
-        self._found[Finding(code, _SEVERITIES[code], file, line, message, hint)] = None
-
-    @property
-    def has_errors(self) -> bool:
-        """Whether anything found so far stops a deploy."""
-        return any(finding.severity is Severity.ERROR for finding in self._found)
+        finding = Finding(code, _SEVERITIES[code], file, line, message, hint)
+        self._found[finding] = None
+        self.has_errors = self.has_errors or finding.severity is Severity.ERROR
 
     def all(self, files: tuple[str, ...] = ()) -> tuple[Finding, ...]:
         """All findings, by file (in the order given) and line."""

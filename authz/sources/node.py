@@ -147,10 +147,8 @@ class Node:
         return []
 
     def members(self) -> Iterator[tuple[str, Node]]:
-        """The keys whose values must be mappings, with these; `x-` keys are left out, and empty is a mapping too."""
+        """The keys, whatever they are called, with the mappings that their values must be; empty is a mapping too."""
         for key, value in self.value.items():
-            if key.startswith("x-"):
-                continue
             if value is None:
                 yield key, Node(self.document, Map.at(self.line(key)), f"'{key}'")
             elif node := self.child(key):

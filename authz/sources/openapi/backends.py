@@ -38,9 +38,10 @@ def backend(node: Node, default: PathTranslation) -> Backend:
             node.report("backend-auth", "'jwt_audience' and 'disable_auth' exclude each other", hint, key)
     elif address and not disabled:
         wanted = audience if disabled is None else _origin(address)
+    translation = _translation(node, default)
     return Backend(
         address=address,
-        path_translation=_translation(node, default),
+        path_translation=translation if address else PathTranslation.APPEND,
         deadline=_deadline(node),
         protocol=_protocol(node),
         jwt_audience=wanted,

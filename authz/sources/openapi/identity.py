@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from authz.model.paths import PathError, Template
 from authz.model.service import Api
 from authz.sources.extensions import refuse_placeholder
 from authz.sources.node import Node
@@ -11,7 +12,6 @@ from authz.sources.openapi.backends import is_host
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9]")
 _NOT_IN_VERSIONS = re.compile(r"[^A-Za-z0-9.]")
-_BASE_PATH = re.compile(r"(?:/[^{}*/?#\s]+)+\Z")
 
 
 def service_name(node: Node, key: str, text: str) -> str:
@@ -35,7 +35,7 @@ def host_fault(text: str) -> str:
         return "it holds a port"
     if text != text.lower():
         return "it holds capital letters"
-    return "" if is_host(text) and "_" not in text else "it is not a DNS name"
+    return "" if is_host(text) and "_" not in text and text[-1] != "." else "it is not a DNS name"
 
 
 def base_path(node: Node, key: str, text: str) -> str:
@@ -43,8 +43,12 @@ def base_path(node: Node, key: str, text: str) -> str:
     path = text.rstrip("/")
     if not path or refuse_placeholder(node, key, text):
         return ""
-    if _BASE_PATH.match(path):
-        return path
+    try:
+        template = Template.parse(path)
+        if template.is_exact and not template.verb and not template.variables:
+            return path
+    except PathError:
+        pass
     message = f"'{text}' is not a base path"
     node.report("base-path", message, "Begin with a slash, and leave out wildcards, variables and blanks.", key)
     return ""

@@ -6,7 +6,7 @@ import re
 
 from authz.model.quota import UNLIMITED, Cost, Limit, Metric, Unit
 from authz.sources.node import Node
-from authz.sources.openapi.reading import Declared, Reading
+from authz.sources.openapi.reading import MetricUse, Reading
 
 ENDPOINTS_UNIT = "1/min/{project}"
 TIER = "STANDARD"
@@ -71,7 +71,7 @@ def _add_limit(entry: Node, name: str, value: int | None, window: tuple[Unit, in
         entry.report("field-missing", "a limit has no 'metric'", "Name the metric that it limits.")
     if value is None or not metric or not _check_name(entry, name):
         return
-    reading.metric_uses.append(Declared(metric, entry.line("metric"), f"the limit '{name}'"))
+    reading.metric_uses.append(MetricUse(metric, entry.line("metric"), f"the limit '{name}'"))
     title = entry.text("displayName", "display_name")
     limit = Limit(name, metric, value, *window, title, entry.text("description"))
     reading.limits.append((limit, entry.line()))
@@ -153,5 +153,5 @@ def costs(node: Node, reading: Reading) -> tuple[Cost, ...]:
             declared.report("cost-value", message, "Write 0 or more.", metric)
         elif amount is not None:
             found.append(Cost(metric, amount))
-            reading.metric_uses.append(Declared(metric, declared.line(metric), "'metricCosts'"))
+            reading.metric_uses.append(MetricUse(metric, declared.line(metric), "'metricCosts'"))
     return tuple(found)

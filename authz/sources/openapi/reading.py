@@ -10,12 +10,12 @@ from authz.model.service import LOCAL, Api, Backend, Operation
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
-    """A metric, a limit, a use of a metric or the like, with the line where it stands."""
+class MetricUse:
+    """Where a document names a metric that it, or another document of its service, must declare."""
 
-    name: str
+    metric: str
     line: int
-    what: object = None
+    user: str
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class Reading:
     providers: dict[str, JwtProvider] = field(default_factory=dict)
     metrics: list[tuple[Metric, int]] = field(default_factory=list)
     limits: list[tuple[Limit, int]] = field(default_factory=list)
-    metric_uses: list[Declared] = field(default_factory=list)
+    metric_uses: list[MetricUse] = field(default_factory=list)
     backend: Backend = LOCAL
     allow_all: bool = False
     allow_cors: bool = False

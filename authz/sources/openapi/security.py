@@ -6,7 +6,7 @@ alternative that consists of nothing else would silently open the operation, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -57,17 +57,17 @@ def schemes(node: Node | None) -> dict[str, Scheme]:
         resolved = member.resolved()
         if resolved is not None:
             check_names(resolved, SCHEME)
-            found[name] = _scheme(name, resolved)
+            found[name] = _scheme(name, resolved, node.line(name) if node else 0)
     return found
 
 
-def _scheme(name: str, node: Node) -> Scheme:
+def _scheme(name: str, node: Node, line: int) -> Scheme:
     type_ = node.text("type")
     if not type_:
         node.report("scheme-invalid", f"the scheme '{name}' has no 'type'", "Write 'type: apiKey' or 'type: oauth2'.")
     elif type_.lower() == "apikey":
         return _key(name, node)
-    elif type_.lower() in _TOKEN_TYPES and (provider := _provider(name, node)):
+    elif type_.lower() in _TOKEN_TYPES and (provider := _provider(name, node, line)):
         return Scheme(provider=provider, client_ids=client_ids(node))
     what = f"type '{type_}' and no issuer" if type_.lower() in _TOKEN_TYPES else f"type '{type_}'"
     return Scheme(unusable=what)
@@ -85,7 +85,7 @@ def _key(name: str, node: Node) -> Scheme:
     return Scheme(place=Place(place, parameter.lower() if place is PlaceKind.HEADER else parameter))
 
 
-def _provider(name: str, node: Node) -> JwtProvider | None:
+def _provider(name: str, node: Node, line: int) -> JwtProvider | None:
     """What x-google-auth, x-google-issuer and their kin say; or plain OpenID Connect discovery."""
     auth = node.child("x-google-auth")
     if auth is not None:
@@ -109,7 +109,7 @@ def _provider(name: str, node: Node) -> JwtProvider | None:
         places=places,
         authorization_url=url if isinstance(url, str) else "",
         file=node.document.file,
-        line=node.line(),
+        line=line,
     )
 
 
@@ -151,6 +151,7 @@ class Guard:
         self.optional = root.flag("x-authz-optional") or False
         self.cache: dict[object, Requirement] = {}
         self.warned: set[str] = set()
+        self.inherited: list[Names] | None = None
 
     def check_root(self) -> None:
         """Resolve the document's own security, so that its mistakes show even where every operation overrides it."""
@@ -159,7 +160,7 @@ class Guard:
     def requirement(self, node: Node) -> Requirement:
         """What callers of an operation must present."""
         holder = node if "security" in node else self.root
-        names = list(_names(holder)) if "security" in holder else []
+        names = self.names(holder)
         legacy = _legacy(node) if "x-security" in node else {}
         if not legacy and holder is self.root and "x-security" in self.root:
             legacy = _legacy(self.root)
@@ -175,18 +176,24 @@ class Guard:
             self.cache[key] = requirement
         return self.cache[key]
 
+    def names(self, holder: Node) -> list[Names]:
+        """The alternatives of a `security` field; the document's own are read once."""
+        if holder is self.root and self.inherited is not None:
+            return self.inherited
+        if "security" in holder and holder.value["security"] is None:
+            holder.wrong("security", "a list")
+        found: list[Names] = [
+            {name: entry.texts(name) for name in entry.value} for entry in holder.children("security")
+        ]
+        if holder is self.root:
+            self.inherited = found
+        return found
+
     def warn_once(self, subject: str, place: tuple[Node, str], code: str, message: str, hint: str) -> None:
         """Warn of something that would otherwise be said for every operation."""
         if subject not in self.warned:
             self.warned.add(subject)
             place[0].report(code, message, hint, place[1])
-
-
-def _names(holder: Node) -> Iterator[Names]:
-    if holder.value["security"] is None:
-        holder.wrong("security", "a list")
-    for entry in holder.children("security"):
-        yield {name: entry.texts(name) for name in entry.value}
 
 
 def _legacy(node: Node) -> dict[str, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from typing import Any
 from authz.sources.syntax.tree import MAX_DEPTH, Map, Real, SyntaxFault, too_deep
 
 _BRACE = re.compile(r'[^{}"]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^{}"]*)*([{}])', re.DOTALL)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 Repeated = list[tuple[str, int]]
 
@@ -40,7 +41,21 @@ def read(text: str) -> tuple[Any, Repeated]:
     except ValueError as error:
         raise SyntaxFault("file-syntax", 1, f"this is not JSON: {error}", "Write smaller numbers.") from None
     _locate(text, closed)
+    _check_surrogates(text, root)
     return root, [(key, mapping.line) for mapping, key in twice]
+
+
+def _check_surrogates(text: str, root: Any) -> None:
+    """Half a UTF-16 pair, which JSON can spell, is a character that nothing behind us could write down."""
+    match = _SURROGATE.search(text)
+    if match is None:
+        return
+    try:
+        json.dumps(root, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        line = text.count("\n", 0, match.start()) + 1
+        message = f"'{match.group()}' is half of a character"
+        raise SyntaxFault("file-not-text", line, message, "Write the character itself, or both halves.") from None
 
 
 def _first_repeated(pairs: list[tuple[str, Any]]) -> str:

@@ -14,6 +14,7 @@ from yaml.events import AliasEvent, DocumentStartEvent, MappingStartEvent, Scala
 from authz.sources.syntax.tree import MAX_DEPTH, Map, Real, SyntaxFault, too_deep
 
 MAX_ALIASES = 200
+MAX_MERGED = 10_000
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ENDS = frozenset({yaml.MappingEndEvent, yaml.SequenceEndEvent})
@@ -55,6 +56,7 @@ class _Builder:
         self.anchors: dict[str, Any] = {}
         self.unfinished: set[str] = set()
         self.aliases = 0
+        self.merged = 0
         self.documents = 0
         self.repeated: Repeated = []
 
@@ -80,7 +82,9 @@ class _Builder:
                 if event.anchor:
                     self.anchors[event.anchor] = value
             elif shape in _ENDS:
-                merge(container)
+                self.merged += merge(container)
+                if self.merged > MAX_MERGED:
+                    raise self.too_many(event.start_mark.line + 1)
                 container, anchor = stack.pop()
                 self.unfinished.discard(anchor or "")
                 continue
@@ -116,14 +120,18 @@ class _Builder:
     def alias(self, anchor: str, line: int) -> Any:
         self.aliases += 1
         if self.aliases > MAX_ALIASES:
-            message = f"the document has more than {MAX_ALIASES} YAML aliases"
-            raise SyntaxFault("too-many-aliases", line, message, "Use '$ref', or write the parts out.")
+            raise self.too_many(line)
         if anchor not in self.anchors:
             hint = "Put the anchor '&name' before the alias '*name'."
             raise SyntaxFault("file-syntax", line, f"the alias '*{anchor}' has no anchor before it", hint)
         if anchor in self.unfinished:
             raise SyntaxFault("alias-cycle", line, f"the alias '*{anchor}' contains itself", "Break the circle.")
         return self.anchors[anchor]
+
+    @staticmethod
+    def too_many(line: int) -> SyntaxFault:
+        message = f"the document has more than {MAX_ALIASES} YAML aliases, or merges more than {MAX_MERGED} keys"
+        return SyntaxFault("too-many-aliases", line, message, "Use '$ref', or write the parts out.")
 
     def check_single(self, shape: type, event: Any) -> None:
         if shape is DocumentStartEvent:
@@ -146,14 +154,15 @@ def scalar(text: str) -> Any:
     return text
 
 
-def merge(container: Any) -> None:
-    """Fold YAML's merge key `<<` into a finished mapping; keys that are written out win."""
+def merge(container: Any) -> int:
+    """Fold YAML's merge key `<<` into a finished mapping; keys that are written out win. Answers how many it touched."""
     if container.__class__ is not Map or "<<" not in container:
-        return
+        return 0
     value = container["<<"]
     bases = value if isinstance(value, list) else [value]
     if not all(isinstance(base, Map) for base in bases):
-        return
+        return 0
+    before = len(container)
     line = container.lines.pop(list(container).index("<<"))
     del container["<<"]
     for base in bases:
@@ -161,3 +170,4 @@ def merge(container: Any) -> None:
             if key not in container:
                 container[key] = base[key]
                 container.lines.append(line)
+    return len(container) - before + 1
