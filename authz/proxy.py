@@ -174,7 +174,7 @@ class Proxy:
         try:
             async with asyncio.timeout(timeout):
                 while not await self._is_live():
-                    self._must_run()
+                    self.must_run()
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             raise StateError(
@@ -186,7 +186,12 @@ class Proxy:
             return (await self.admin("/ready")).strip() == "LIVE"
         return False
 
-    def _must_run(self) -> None:
+    def must_run(self) -> None:
+        """Make sure that the process is there.
+
+        Raises:
+            StateError: it ended, with its exit code and last words.
+        """
         if self._process is None or self._process.returncode is not None:
             code = self._process.returncode if self._process else None
             raise StateError(f"Envoy ended with exit code {code}{self._last_words()}", self._remedy())

@@ -70,9 +70,12 @@ class _Channel:
 
     asked: bool = False
     has: str = ""
-    claims: str = ""
     nonce: str = ""
     sent: str = ""
+
+
+Said = tuple[list[discovery_pb2.DiscoveryResponse], list[Outcome]]
+"""What to send, and what to report."""
 
 
 @dataclass(slots=True)
@@ -97,78 +100,67 @@ class Conversation:
         """The snapshots whose routes this Envoy may be running."""
         return frozenset(one.version for one in (self.current, self.coming) if one)
 
-    def offer(self, snapshot: Snapshot) -> list[discovery_pb2.DiscoveryResponse]:
+    def offer(self, snapshot: Snapshot) -> Said:
         """A snapshot to bring Envoy to."""
-        if self.coming is not None:
-            self.waiting = snapshot
-            return []
-        self._begin(snapshot)
-        return self._advance()
+        self.waiting = snapshot
+        return self._go_on()
 
-    def hear(
-        self, request: discovery_pb2.DiscoveryRequest
-    ) -> tuple[list[discovery_pb2.DiscoveryResponse], Outcome | None]:
-        """A request: a subscription, an acknowledgement or a refusal. Gives what to send, and what to report."""
+    def hear(self, request: discovery_pb2.DiscoveryRequest) -> Said:
+        """A request: a subscription, an acknowledgement or a refusal."""
         self.node = request.node.id or self.node
         try:
-            kind = Kind(request.type_url)
+            channel = self._channels[Kind(request.type_url)]
         except ValueError:
-            return [], None
-        channel = self._channels[kind]
+            return [], []
         if not request.response_nonce:
-            # A subscription. On a new stream Envoy says what it already has; the version is the content's digest.
-            channel.asked, channel.claims = True, request.version_info
+            # A subscription. On a new stream Envoy says what it already has; a version is its content's digest.
+            channel.asked, channel.has, channel.sent = True, request.version_info, ""
         elif request.response_nonce != channel.nonce or not channel.sent:
-            return [], None  # an answer to what has been overtaken, or a change of names only
+            return [], []  # an answer to what has been overtaken, or a change of names only
         elif request.HasField("error_detail"):
             return self._refused(channel, request.error_detail.message)
         else:
             channel.has, channel.sent = channel.sent, ""
-        return self._next()
+        return self._go_on()
 
-    def _next(self) -> tuple[list[discovery_pb2.DiscoveryResponse], Outcome | None]:
-        responses = self._advance()
-        if self.coming is None or self._steps:
-            return responses, None
-        done, self.coming = self.coming, None
-        outcome = None if done is self.current else Outcome(done.version, self.node, ok=True)
-        self.current = done
-        return responses + self._take_waiting(), outcome
-
-    def _take_waiting(self) -> list[discovery_pb2.DiscoveryResponse]:
-        snapshot, self.waiting = self.waiting, None
-        return self.offer(snapshot) if snapshot else []
+    def _refused(self, channel: _Channel, words: str) -> Said:
+        """Back to what was there. Envoy may have taken a part of what it refused, so that kind is sent once more."""
+        refused, self.coming = self.coming, None
+        channel.has, channel.sent = "", ""
+        self._steps.clear()
+        if refused is None or refused is self.current:  # even the way back is refused: leave it alone
+            return self._go_on()
+        if self.current is not None:
+            self._begin(self.current)
+        responses, outcomes = self._go_on()
+        return responses, [Outcome(refused.version, self.node, ok=False, message=words), *outcomes]
 
     def _begin(self, snapshot: Snapshot) -> None:
         self.coming = snapshot
         self._steps.extend(plan(self.current, snapshot))
 
-    def _refused(self, channel: _Channel, words: str) -> tuple[list[discovery_pb2.DiscoveryResponse], Outcome | None]:
-        """Back to what was there. Envoy may have taken a part of what it refused, so that kind is sent once more."""
-        refused, back = self.coming, self.current
-        channel.has, channel.sent = "", ""
-        self._steps.clear()
-        self.coming = None
-        if refused is None:
-            return self._take_waiting(), None
-        outcome = None if refused is back else Outcome(refused.version, self.node, ok=False, message=words)
-        if back is None or refused is back:
-            return self._take_waiting(), outcome
-        self._begin(back)
-        return self._next()[0], outcome
+    def _go_on(self) -> Said:
+        """Say what is next; when all is said, conclude, and begin with what waits."""
+        responses: list[discovery_pb2.DiscoveryResponse] = []
+        outcomes: list[Outcome] = []
+        while True:
+            if self.coming is None and self.waiting is not None:
+                self._begin(self.waiting)
+                self.waiting = None
+            responses += self._advance()
+            if self.coming is None or self._steps:
+                return responses, outcomes
+            if self.coming is not self.current:
+                outcomes.append(Outcome(self.coming.version, self.node, ok=True))
+            self.current, self.coming = self.coming, None
 
     def _advance(self) -> list[discovery_pb2.DiscoveryResponse]:
-        """Say the next thing that needs saying, passing over what Envoy has."""
+        """The next response, passing over what Envoy has; none while it owes an answer or has yet to ask."""
         while self._steps:
             step = self._steps[0]
             channel = self._channels[step.kind]
-            if channel.sent:
+            if channel.sent or (step.wait and not channel.asked):
                 return []
-            if not channel.asked and step.wait:
-                return []
-            if channel.claims == step.resources.version:
-                channel.has = channel.claims
-            channel.claims = channel.claims if not channel.asked else ""
             if channel.asked and channel.has != step.resources.version:
                 return [self._response(step, channel)]
             self._steps.popleft()
@@ -191,10 +183,6 @@ class _Stream:
 
     talk: Conversation
     outbox: asyncio.Queue[discovery_pb2.DiscoveryResponse] = field(default_factory=asyncio.Queue)
-
-    def say(self, responses: list[discovery_pb2.DiscoveryResponse]) -> None:
-        for response in responses:
-            self.outbox.put_nowait(response)
 
 
 class AdsServer:
@@ -261,8 +249,8 @@ class AdsServer:
     def publish(self, snapshot: Snapshot) -> None:
         """Bring every Envoy to this snapshot, those that connect later too."""
         self._latest = snapshot
-        for stream in self._streams:
-            stream.say(stream.talk.offer(snapshot))
+        for stream in list(self._streams):
+            self._carry(stream, stream.talk.offer(snapshot))
 
     def nodes(self) -> tuple[str, ...]:
         """The ids of the connected Envoys."""
@@ -298,7 +286,7 @@ class AdsServer:
 
     def _welcome(self, stream: _Stream) -> None:
         if self._latest is not None:
-            stream.say(stream.talk.offer(self._latest))
+            self._carry(stream, stream.talk.offer(self._latest))
 
     def _farewell(self, stream: _Stream) -> None:
         self._streams.discard(stream)
@@ -307,19 +295,19 @@ class AdsServer:
 
     def _hear(self, stream: _Stream, request: discovery_pb2.DiscoveryRequest) -> None:
         known = stream.talk.node
-        coming = stream.talk.coming
-        responses, outcome = stream.talk.hear(request)
-        stream.say(responses)
+        self._carry(stream, stream.talk.hear(request))
         if not known and stream.talk.node:
             log.info("Envoy %s connected", stream.talk.node)
             self._departed.pop(stream.talk.node, None)
-        if outcome is not None:
-            self._judge(outcome, coming)
 
-    def _judge(self, outcome: Outcome, snapshot: Snapshot | None) -> None:
-        """A snapshot that was refused is offered to nobody any more; the last one taken is."""
-        if outcome.ok:
-            self._good = snapshot
-        elif snapshot is self._latest and self._good is not None:
-            self._latest = self._good
-        self._on_result(outcome)
+    def _carry(self, stream: _Stream, said: Said) -> None:
+        """Send and report. What was refused is offered to nobody any more, unless another Envoy took it."""
+        responses, outcomes = said
+        for response in responses:
+            stream.outbox.put_nowait(response)
+        for outcome in outcomes:
+            if outcome.ok:
+                self._good = stream.talk.current
+            elif self._latest is not None and self._latest.version == outcome.version:
+                self._latest = self._good
+            self._on_result(outcome)
