@@ -31,6 +31,8 @@ TWICE: Final = Twice.TWICE
 Found = str | Twice | None
 """What stands in a place: nothing (None), one value (maybe empty), or more than one."""
 
+_QUERY: Final = PlaceKind.QUERY
+_HEADER: Final = PlaceKind.HEADER
 _parse = external_auth_pb2.CheckRequest.FromString
 
 
@@ -47,10 +49,11 @@ class Call:
         attributes = self._attributes = _parse(message).attributes
         self._forwarded, self._hops = forwarded, trusted
         context = attributes.context_extensions
+        # An absent one reads as "", which names no operation.
         self.operation: OperationKey = (
-            context.get(wire.CONTEXT_SERVICE, ""),
-            context.get(wire.CONTEXT_CONFIG, ""),
-            context.get(wire.CONTEXT_OPERATION, ""),
+            context[wire.CONTEXT_SERVICE],
+            context[wire.CONTEXT_CONFIG],
+            context[wire.CONTEXT_OPERATION],
         )
         http = attributes.request.http
         self.headers: Mapping[str, str] = http.headers
@@ -78,7 +81,9 @@ class Call:
     def find(self, places: tuple[Place, ...]) -> Found:
         """The credential in the first place where there is one, even an empty one."""
         for place in places:
-            if (found := _READERS[place.kind](self, place)) is not None:
+            kind = place.kind
+            read = _in_query if kind is _QUERY else _in_header if kind is _HEADER else _in_cookie
+            if (found := read(self, place)) is not None:
                 return found
         return None
 
@@ -166,6 +171,3 @@ def _in_cookie(call: Call, place: Place) -> Found:
     if not values:
         return None
     return values[0] if len(values) == 1 else TWICE
-
-
-_READERS: Final = {PlaceKind.HEADER: _in_header, PlaceKind.QUERY: _in_query, PlaceKind.COOKIE: _in_cookie}
