@@ -57,8 +57,8 @@ class Unix:
             return
         except OSError as error:
             raise StateError(
-                f"The old socket {self.path} cannot be removed: {error.strerror}.",
-                "Remove it, or choose another path.",
+                f"No socket can be made at {self.path}: {error.strerror}.",
+                "Remove what is there, or choose another path.",
             ) from error
 
     def _is_served(self) -> bool:

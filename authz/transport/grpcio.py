@@ -22,7 +22,6 @@ MAX_MESSAGE: Final = 256 * 1024
 """Bytes of a request. Envoy's questions are a few hundred; its own header limit keeps them below this."""
 
 _OPTIONS: Final = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE),
     # Two gateways on one port would share its connections without a word.
     ("grpc.so_reuseport", 0),
     # Envoy may ping an idle connection as often as its cluster says; by default gRPC answers that with GOAWAY.

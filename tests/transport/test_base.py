@@ -289,7 +289,18 @@ async def test_a_socket_that_a_dead_process_left_is_replaced(make: Make, tmp_pat
     await transport.stop(0)
 
 
-@pytest.mark.parametrize("path", ["missing/s", "file", "s" * 120])
+async def test_a_socket_whose_queue_is_full_is_served_by_somebody(make: Make, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as first:
+        busy.bind(path)
+        busy.listen(0)
+        first.connect(path)
+
+        with pytest.raises(StateError, match="Another process serves"):
+            await make({}, f"unix:{path}").start()
+
+
+@pytest.mark.parametrize("path", ["missing/s", "file", "file/s", "s" * 120])
 async def test_a_path_that_cannot_be_a_socket_is_named(make: Make, tmp_path: Path, path: str) -> None:
     (tmp_path / "file").write_text("precious")
 
