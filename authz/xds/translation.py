@@ -24,8 +24,8 @@ METHOD_FILTER_NAME = "authz.method_override"
 MAX_PATH = 8192
 
 _TRANSLATE = f"""
--- Each variable is {{name, skip, keep}}: its value begins behind slash number `skip`. A positive `keep` ends it before
--- slash number `keep`, any other that many slashes before the end of the path.
+-- Each variable is {{name, from, to}}: its value stands between these two slashes of the path. Positive numbers
+-- count slashes from the start, others from the end, which is where a path has its 0th.
 local function slash(path, count)
   local at = 0
   for _ = 1, count do
@@ -43,6 +43,10 @@ local function slash_from_end(path, count)
   return at
 end
 
+local function find(path, count)
+  return count > 0 and slash(path, count) or slash_from_end(path, -count)
+end
+
 function envoy_on_request(handle)
   local headers, route = handle:headers(), handle:filterContext()
   local original = headers:get(":path")
@@ -56,9 +60,8 @@ function envoy_on_request(handle)
   path = string.gsub(path, route:get("slashes"), "")
   local glue = mark > #original and "?" or "&"
   for _, variable in ipairs(route:get("variables")) do
-    local first = slash(path, variable[2]) + 1
-    local last = variable[3] > 0 and slash(path, variable[3]) or slash_from_end(path, -variable[3])
-    result = result .. glue .. variable[1] .. "=" .. string.sub(path, first, last - 1)
+    local value = string.sub(path, find(path, variable[2]) + 1, find(path, variable[3]) - 1)
+    result = result .. glue .. variable[1] .. "=" .. value
     glue = "&"
   end
   headers:replace("x-envoy-original-path", original)
@@ -112,18 +115,19 @@ def needs_script(operation: Operation) -> bool:
 def script_settings(operation: Operation) -> LuaPerRoute:
     """What the script must know of an operation: constant path, how to trim, and where each variable stands."""
     template = operation.template
-    double = template.segments.index(DOUBLE_STAR) if DOUBLE_STAR in template.segments else len(template.segments)
-    ends_double = double == len(template.segments) - 1
+    count = len(template.segments)
+    double = template.segments.index(DOUBLE_STAR) if DOUBLE_STAR in template.segments else count
+
+    def slash(index: int) -> int:
+        return index + 1 if index <= double else index - count
+
     per_route = LuaPerRoute()
     per_route.filter_context.update({
         "path": path_of(operation.backend.address) or "/",
         "verb": len(template.verb) + 1 if template.verb else 0,
         # Before a verb, `**` keeps its slash: that is how ESPv2 binds it.
-        "slashes": "/?$" if not ends_double else "^$" if template.verb else "/*$",
-        "variables": [
-            [v.name, v.start + 1, v.stop + 1 if v.stop <= double else v.stop - len(template.segments)]
-            for v in template.variables
-        ],
+        "slashes": "/?$" if double != count - 1 else "^$" if template.verb else "/*$",
+        "variables": [[v.name, slash(v.start), slash(v.stop)] for v in template.variables],
     })  # fmt: skip
     return per_route
 
