@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import itertools
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -170,6 +171,16 @@ async def test_many_tasks_are_admitted_exactly_the_limit(counters: Counters) -> 
     assert sum(await asyncio.gather(*map(caller, range(50)))) == 100
 
 
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads take turns as often as they can, so that a step which is not atomic shows."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hasty_threads")
 async def test_many_threads_are_admitted_exactly_the_limit(counters: Counters) -> None:
     """Four threads, two counters that both bind: whoever is refused by one must not have taken from the other."""
 
