@@ -72,12 +72,12 @@ _PASSES = 200
 def explain(
     store: Store, question: Question, settings: Settings, *, now: float, texts: Sequence[SourceText] = ()
 ) -> Explanation:
-    """What the gateway would answer to a call, and why, by what is live or by `texts` if there are any.
+    """What the gateway would answer to a call, and why, by what was deployed or by `texts` if there are any.
 
     Raises:
         UsageError: the target is no path or URL, or the service is unclear.
         DocumentError: the texts have errors.
-        StateError: nothing is live.
+        StateError: nothing has been deployed.
     """
     inventory = _meant(texts, question.service) if texts else _live(store)
     return asyncio.run(_explain(question, inventory, settings, store, now))
@@ -91,9 +91,9 @@ def _meant(texts: Sequence[SourceText], service: str) -> Inventory:
 
 
 def _live(store: Store) -> Inventory:
-    live = store.live(including_pending=False)
+    live = store.live()
     if not live.rollouts:
-        raise StateError("no service is live", "Deploy one, or name its documents with --file.")
+        raise StateError("nothing has been deployed", "Deploy documents, or name them with --file.")
     texts = {(config.service, config.id): config.texts for config in live.configs}
 
     def configs(rollout: Rollout) -> Iterator[LiveConfig]:

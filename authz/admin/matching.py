@@ -93,10 +93,10 @@ def match(config: ServiceConfig, method: str, path: str, settings: Settings) -> 
             return Match(plain, operation, notes=(*notes, *_told(operation, plain, fitting)))
     if fitting:
         allow = tuple(sorted({operation.method for operation in fitting}))
-        reason = f"the path is known, but not with {method}: it allows {', '.join(allow)}"
+        reason = f"The path is known, but not with {method}: it allows {', '.join(allow)}."
         return Match(plain, status=405, reason=reason, allow=allow, notes=notes)
     return Match(
-        plain, status=404, reason="no operation of the service has this path", notes=notes + _near(config, plain)
+        plain, status=404, reason="No operation of the service has this path.", notes=notes + _near(config, plain)
     )
 
 
@@ -126,9 +126,9 @@ def _normalised(path: str, settings: Settings, *, keep_escaped: bool) -> tuple[s
     action = "keep" if keep_escaped else settings.escaped_slashes
     if _ESCAPED_SLASH.search(path):
         if action == "reject":
-            return path, (), "the path holds an escaped slash (%2F or %5C), and the service does not keep them"
+            return path, (), "The path holds an escaped slash (%2F or %5C), and the service does not keep them."
         if action == "redirect":
-            return path, (), "the path holds an escaped slash; the client is redirected to the path with real ones"
+            return path, (), "The path holds an escaped slash; the client is redirected to the path with real ones."
         notes.append("the escaped slash is kept: it separates nothing")
     if settings.normalize_path and (plain := _without_dots(_ESCAPE.sub(_unescaped, path))) != path:
         notes.append(f"normalised to {plain}")

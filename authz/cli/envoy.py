@@ -82,7 +82,7 @@ def _identified(
     for config in configs:
         own = tuple(text.text for text in texts if text.file in config.documents)
         if not (one := config_id or known.get((config.name, own), "")):
-            one = time.strftime("%Y-%m-%dr0", time.gmtime())
+            one = time.strftime("%Y-%m-%dr1", time.gmtime())
             screen.tell(
                 f"{config.name} was not deployed from these files in {settings.data_dir}; config {one} is assumed, and "
                 "the sidecar refuses calls to a config that it does not know",

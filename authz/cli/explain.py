@@ -52,7 +52,7 @@ DECIDING = (
     metavar="FILE",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Ask these, not what is live.",
+    help="Judge by this document.",
 )
 @json_option
 @settings_options("data_dir", only=DECIDING)
@@ -71,7 +71,7 @@ def explain(
     """Say why a call would pass or fail.
 
     Tells which operation it reaches, what that asks for, and what the gateway would answer, without making the call.
-    Reads what is live from --data-dir, or FILEs that were not deployed yet. Exits with 1 if the call would fail.
+    Judges by what was deployed (in --data-dir), or by FILEs. Exits with 1 if the call would fail.
     """
     from authz.admin.explain import Question
     from authz.admin.explain import explain as ask

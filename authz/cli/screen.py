@@ -70,7 +70,9 @@ def print_yaml(value: Any) -> None:
     """A value as block YAML, in its own order."""
     import yaml
 
-    print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120), end="")
+    # By way of JSON: a safe dumper knows plain dictionaries only.
+    plain = json.loads(json.dumps(value))
+    print(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120), end="")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "") -> None:
