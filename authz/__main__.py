@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
 
 from authz import cli
-from authz.cli.run import Screen, UpRequest
+from authz.cli.run import Runners, Screen, UpRequest
+from authz.settings import Settings
 
-if TYPE_CHECKING:
-    from authz.settings import Settings
+
+def _runners() -> Runners:
+    # Envoy is started by a fork and an exec; gRPC, which must be told before it is imported, has no part in it.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    from authz import app
+
+    return app.Runners()
 
 
 class _App:
     """The runners of `app`, which is imported when one is asked to run: most commands start no process."""
 
     def up(self, request: UpRequest, screen: Screen) -> int:
-        from authz.app import Runners
-
-        return Runners().up(request, screen)
+        return _runners().up(request, screen)
 
     def serve(self, settings: Settings, screen: Screen) -> int:
-        from authz.app import Runners
-
-        return Runners().serve(settings, screen)
+        return _runners().serve(settings, screen)
 
     def demo(self, settings: Settings, screen: Screen) -> int:
-        from authz.app import Runners
-
-        return Runners().demo(settings, screen)
+        return _runners().demo(settings, screen)
 
 
 def main() -> None:

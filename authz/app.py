@@ -24,6 +24,8 @@ from authz.check.servicer import CheckServicer
 from authz.check.tokens import BackendTokens, ClientCredentials, MetadataServer, OwnKey, TokenSource, new_own_key
 from authz.cli import curl
 from authz.cli.run import Screen, UpRequest
+from authz.demo import Sample
+from authz.demo import running as running_sample
 from authz.errors import AuthzError, RejectedError, StateError, UsageError
 from authz.model.service import ServiceConfig
 from authz.proxy import Proxy, check_port, free_port
@@ -164,12 +166,9 @@ class Runners:
 
     def demo(self, settings: Settings, screen: Screen) -> int:
         """Run a sample API with a backend and a token issuer of its own behind `up`."""
-        from authz import demo
-
-        with demo.running() as sample:
-            backend = dataclasses.replace(settings, backend=sample.backend)
-            request = UpRequest((sample.document,), "", backend)
-            return _run(_up(request, screen, token=sample.token))
+        with running_sample() as sample, _data_dir(settings) as data_dir:
+            own = dataclasses.replace(settings, backend=sample.backend, data_dir=data_dir)
+            return _run(_up(UpRequest((sample.document,), "", own), screen, sample=sample))
 
 
 def _run(job: Coroutine[Any, Any, int]) -> int:
@@ -183,7 +182,7 @@ def _run(job: Coroutine[Any, Any, int]) -> int:
         return runner.run(job)
 
 
-async def _up(request: UpRequest, screen: Screen, *, token: str = "") -> int:
+async def _up(request: UpRequest, screen: Screen, *, sample: Sample | None = None) -> int:
     settings = request.settings
     if settings.port:
         check_port(settings.host, settings.port)
@@ -204,7 +203,7 @@ async def _up(request: UpRequest, screen: Screen, *, token: str = "") -> int:
             for outcome in deploying.wait_live(store, deployment, timeout=0):
                 if outcome.message:
                     screen.warning(outcome.message)
-            _tell([deployed.config for deployed in deployment.services], settings, store, screen, token)
+            _tell([deployed.config for deployed in deployment.services], settings, store, screen, sample)
             screen.ready(listener_url(settings))
             return await _until(stop, proxy)
 
@@ -252,7 +251,9 @@ async def wait_live(store: Store, deployment: deploying.Deployment, proxy: Proxy
     raise StateError(f"Nothing was live within {LIVE_SECONDS:g} s: {outcomes[0].message}", "See Envoy's log.")
 
 
-def _tell(configs: Sequence[ServiceConfig], settings: Settings, store: Store, screen: Screen, token: str) -> None:
+def _tell(
+    configs: Sequence[ServiceConfig], settings: Settings, store: Store, screen: Screen, sample: Sample | None
+) -> None:
     """Show what is guarded and how to call it; make a first key if one is needed and there is none."""
     screen.operations(configs, settings)
     key = ""
@@ -260,7 +261,10 @@ def _tell(configs: Sequence[ServiceConfig], settings: Settings, store: Store, sc
     if wanted and not store.keys():
         key = key_admin.create(store, FIRST_CONSUMER, now=time.time()).text
         screen.key(key, FIRST_CONSUMER)
-    screen.examples(curl.examples(configs, listener_url(settings), settings, key=key, token=token))
+    url = listener_url(settings)
+    screen.examples(curl.examples(configs, url, settings, key=key, token=sample.token if sample else ""))
+    if sample:
+        screen.examples(sample.refusals(url, key))
 
 
 def _secret(file: str) -> str:
@@ -286,6 +290,16 @@ def _stop_signal() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+@contextlib.contextmanager
+def _data_dir(settings: Settings) -> Iterator[Path]:
+    """The demo's own, unless one was named: it must not mix with a real gateway's, and shows its key at every start."""
+    if settings.data_dir != Settings().data_dir:
+        yield settings.data_dir
+        return
+    with tempfile.TemporaryDirectory(prefix="authz-demo-") as name:
+        yield Path(name)
 
 
 @contextlib.contextmanager

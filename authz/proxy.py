@@ -116,6 +116,7 @@ class Proxy:
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Future[None] | None = None
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._stopping = False
 
     @property
     def pid(self) -> int | None:
@@ -163,6 +164,8 @@ class Proxy:
         while stream and (line := await _line(stream)) is not None:
             if line:
                 self._lines.append(line)
+            # Once it is told to end, its warnings about ending are no news.
+            if line and (not self._stopping or "[critical]" in line or "[error]" in line):
                 print(line, file=sys.stderr)  # noqa: T201 - Envoy's own log goes where it would without us
 
     async def wait_ready(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - the message must say for how long
@@ -245,6 +248,7 @@ class Proxy:
         """Stop accepting, let running requests end for at most `grace` seconds, then end the process."""
         if self._process is None:
             return 0
+        self._stopping = True
         if grace > 0 and self._process.returncode is None:
             await self._drain(grace)
         for number, patience in ((signal.SIGTERM, _KILL_SECONDS), (signal.SIGKILL, None)):

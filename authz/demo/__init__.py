@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 
+from authz.cli.run import Example
 from authz.demo import bookstore
 from authz.demo.bookstore import Server
 from authz.model.service import SourceText
@@ -24,6 +25,24 @@ class Sample:
     document: SourceText
     backend: str
     token: str
+    foreign_token: str
+
+    def refusals(self, url: str, key: str) -> tuple[Example, ...]:
+        """One request for each way of being refused."""
+        return (
+            Example("401: no credential", f"curl -i {url}/v1/shelves"),
+            Example(
+                "403: a token for another audience",
+                f"curl -i -H 'Authorization: Bearer {self.foreign_token}' {url}/v1/me",
+            ),
+            Example("404: no such path", f"curl -i {url}/v1/nowhere"),
+            Example("405: no such method on this path; see Allow", f"curl -i -X DELETE {url}/v1/shelves"),
+            Example(
+                "429: the eleventh read in a minute",
+                f"for i in $(seq 11); do curl -s -o /dev/null -w '%{{http_code}} ' -H 'x-api-key: {key}' "
+                f"{url}/v1/shelves; done; echo",
+            ),
+        )
 
 
 @contextlib.contextmanager
@@ -38,7 +57,12 @@ def running() -> Iterator[Sample]:
     try:
         issuer.url = keys.url
         text = resources.files(__name__).joinpath("bookstore.yaml").read_text().replace("${ISSUER}", keys.url)
-        yield Sample(SourceText("bookstore.yaml", text), books.url, issuer.token(AUDIENCE))
+        yield Sample(
+            SourceText("bookstore.yaml", text),
+            books.url,
+            issuer.token(AUDIENCE),
+            issuer.token("https://elsewhere.example.com"),
+        )
     finally:
         for server in (keys, books):
             server.stop()
