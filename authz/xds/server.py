@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ from authz.xds.snapshot import Kind, Resources, Snapshot, bridge
 log = logging.getLogger("authz.xds")
 
 METHOD: Final = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
+LINGER_SECONDS: Final = 30.0
+"""How long old clusters stay after routes changed: a request may sit in Check, and be retried, for about as long."""
 REMEMBERED_SECONDS: Final = 60.0
 """An Envoy whose stream broke still serves; it reconnects within half a minute, or is gone."""
 
@@ -50,18 +52,20 @@ class _Step:
     wait: bool = True
 
 
-def plan(old: Snapshot | None, new: Snapshot) -> tuple[_Step, ...]:
-    """Make before break: what both need, then the listener, then the routes, and only then is the old taken away."""
-    both = bridge(old, new) if old else new.resources
+def make(both: Mapping[Kind, Resources], new: Snapshot) -> tuple[_Step, ...]:
+    """What the old routes and the new ones need, then the listener, then the new routes."""
     return (
         _Step(Kind.CLUSTER, both[Kind.CLUSTER]),
         _Step(Kind.EXTENSION, both[Kind.EXTENSION], wait=False),
         _Step(Kind.LISTENER, new.resources[Kind.LISTENER]),
         _Step(Kind.EXTENSION, both[Kind.EXTENSION]),
         _Step(Kind.ROUTES, new.resources[Kind.ROUTES]),
-        _Step(Kind.EXTENSION, new.resources[Kind.EXTENSION]),
-        _Step(Kind.CLUSTER, new.resources[Kind.CLUSTER]),
     )
+
+
+def tidy(current: Snapshot) -> tuple[_Step, ...]:
+    """Take away what only routes of the past needed."""
+    return tuple(_Step(kind, current.resources[kind]) for kind in (Kind.EXTENSION, Kind.CLUSTER))
 
 
 @dataclass(slots=True)
@@ -85,20 +89,43 @@ class Conversation:
     A snapshot is carried over step by step, each step acknowledged before the next is sent. One that arrives
     meanwhile waits, and replaces another that waits: memory is bounded. What Envoy refuses is never sent again; it is
     brought back to the snapshot it had.
+
+    Make before break: `held` is what Envoy was given and not yet asked to give up. A request that chose its route
+    before the change still asks Check with the old headers and then looks its cluster up by name, so both stay until
+    somebody calls `tidy`.
     """
 
     node: str = ""
     current: Snapshot | None = None
     coming: Snapshot | None = None
     waiting: Snapshot | None = None
+    held: dict[Kind, Resources] = field(default_factory=dict)
+    retiring: frozenset[str] = frozenset()
     _steps: deque[_Step] = field(default_factory=deque)
     _channels: dict[Kind, _Channel] = field(default_factory=lambda: {kind: _Channel() for kind in Kind})
     _nonces: int = 0
 
     @property
     def versions(self) -> frozenset[str]:
-        """The snapshots whose routes this Envoy may be running."""
-        return frozenset(one.version for one in (self.current, self.coming) if one)
+        """The snapshots that this Envoy, or a request under way in it, may be using."""
+        return frozenset(one.version for one in (self.current, self.coming) if one) | self.retiring
+
+    @property
+    def untidy(self) -> bool:
+        """Whether Envoy rests, and holds something of the past."""
+        if self.current is None or self.coming is not None:
+            return False
+        mine = self.current.resources
+        return bool(self.retiring) or any(one.version != mine[kind].version for kind, one in self.held.items())
+
+    def tidy(self) -> Said:
+        """Take away what only the past needed. Nothing while a snapshot is on its way: it tidies up later."""
+        if self.current is None or self.coming is not None:
+            return [], []
+        self.retiring = frozenset()
+        self.held = {kind: self.current.resources[kind] for kind in self.held}
+        self._steps.extend(tidy(self.current))
+        return self._go_on()
 
     def offer(self, snapshot: Snapshot) -> Said:
         """A snapshot to bring Envoy to."""
@@ -137,7 +164,8 @@ class Conversation:
 
     def _begin(self, snapshot: Snapshot) -> None:
         self.coming = snapshot
-        self._steps.extend(plan(self.current, snapshot))
+        self.held = bridge(self.held or snapshot.resources, snapshot)
+        self._steps.extend(make(self.held, snapshot))
 
     def _go_on(self) -> Said:
         """Say what is next; when all is said, conclude, and begin with what waits."""
@@ -152,7 +180,9 @@ class Conversation:
                 return responses, outcomes
             if self.coming is not self.current:
                 outcomes.append(Outcome(self.coming.version, self.node, ok=True))
+                self.retiring |= {self.current.version} if self.current else set()
             self.current, self.coming = self.coming, None
+            self.retiring -= {self.current.version}
 
     def _advance(self) -> list[discovery_pb2.DiscoveryResponse]:
         """The next response, passing over what Envoy has; none while it owes an answer or has yet to ask."""
@@ -179,9 +209,10 @@ class Conversation:
 
 @dataclass(slots=True, eq=False)
 class _Stream:
-    """A conversation and the mouth it speaks through."""
+    """A conversation, the mouth it speaks through, and when to tidy up behind it."""
 
     talk: Conversation
+    broom: asyncio.TimerHandle | None = None
     outbox: asyncio.Queue[discovery_pb2.DiscoveryResponse] = field(default_factory=asyncio.Queue)
 
 
@@ -197,10 +228,12 @@ class AdsServer:
         address: str,
         on_result: Callable[[Outcome], None],
         *,
+        linger: float = LINGER_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address = address
         self._on_result = on_result
+        self._linger = linger
         self._clock = clock
         self._server: grpc.aio.Server | None = None
         self._streams: set[_Stream] = set()
@@ -232,6 +265,7 @@ class AdsServer:
             port = server.add_insecure_port(self._address)
             await server.start()
         except RuntimeError as error:
+            await server.stop(None)
             raise StateError(
                 f"The address {self._address} for Envoy's configuration cannot be used: {error}",
                 "Stop whatever uses it, or set xds_address.",
@@ -290,6 +324,8 @@ class AdsServer:
 
     def _farewell(self, stream: _Stream) -> None:
         self._streams.discard(stream)
+        if stream.broom is not None:
+            stream.broom.cancel()
         if stream.talk.node:
             self._departed[stream.talk.node] = (self._clock() + REMEMBERED_SECONDS, stream.talk.versions)
 
@@ -311,3 +347,13 @@ class AdsServer:
             elif self._latest is not None and self._latest.version == outcome.version:
                 self._latest = self._good
             self._on_result(outcome)
+        if stream.talk.untidy:
+            self._tidy_later(stream)
+
+    def _tidy_later(self, stream: _Stream) -> None:
+        if stream.broom is not None:
+            stream.broom.cancel()
+        stream.broom = asyncio.get_running_loop().call_later(self._linger, self._tidy, stream)
+
+    def _tidy(self, stream: _Stream) -> None:
+        self._carry(stream, stream.talk.tidy())

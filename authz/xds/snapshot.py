@@ -108,15 +108,15 @@ def _operation_keys(inventory: Inventory) -> Iterator[OperationKey]:
                 yield service.name, live.config.id, operation.selector
 
 
-def bridge(old: Snapshot, new: Snapshot) -> Mapping[Kind, Resources]:
-    """What must be in place while routes change from `old` to `new`: what either of them uses.
+def bridge(held: Mapping[Kind, Resources], new: Snapshot) -> dict[Kind, Resources]:
+    """What must be in place while routes change to those of `new`: what it uses, and what is held already.
 
     Clusters of both, and a Check that reads the headers of both. Where they have a cluster in common, the new one's.
     """
-    known = dict(old.resources[Kind.CLUSTER].items) | dict(new.resources[Kind.CLUSTER].items)
+    known = dict(held[Kind.CLUSTER].items) | dict(new.resources[Kind.CLUSTER].items)
     return {
         Kind.CLUSTER: Resources.of(known.items()),
-        Kind.EXTENSION: _both_headers(old.resources[Kind.EXTENSION], new.resources[Kind.EXTENSION]),
+        Kind.EXTENSION: _both_headers(held[Kind.EXTENSION], new.resources[Kind.EXTENSION]),
     }
 
 
