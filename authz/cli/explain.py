@@ -106,12 +106,12 @@ def _facts(found: Explanation, settings: Settings) -> dict[str, str]:
     if config is not None and match is not None and match.operation is not None:
         row = screen.operation_row(config, match.operation, settings)
         facts |= {"operation": row["operation"], "template": f"{row['method']} {row['path']}"}
-        facts |= {name: row[name] for name in ("guarded by", "quota", "backend", "deadline")}
+        facts |= {name: row[name] for name in ("guard", "quota", "backend", "deadline")}
     return facts | {"consumer": found.consumer}
 
 
 def _json(found: Explanation, settings: Settings) -> dict[str, Any]:
-    facts = {name.replace(" ", "_"): value for name, value in _facts(found, settings).items()}
+    facts = _facts(found, settings)
     told = {"passes": found.passes, "status": found.status, "reason": found.reason, "message": found.sentence}
     return {**told, **facts, "allow": list(found.match.allow if found.match else ()), "notes": list(found.notes)}
 

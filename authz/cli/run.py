@@ -1,6 +1,6 @@
 """`authz up`, `serve` and `demo`, and the seam to what runs them.
 
-The command line knows only these Protocols: `app` implements `Runners`, `screen` implements `Screen`, and
+The command line knows only these Protocols: `app` implements `Runners`, `progress` implements `Screen`, and
 `authz.__main__` brings them together. So the face never imports the composition root.
 """
 
@@ -146,7 +146,7 @@ def demo(runners: Runners, as_json: bool, settings: Settings) -> int:
 
 
 def _run(start: Callable[[Screen], int], *, as_json: bool) -> int:
-    from authz.cli.screen import for_output
+    from authz.cli.progress import for_output
 
     screen = for_output(as_json=as_json)
     try:

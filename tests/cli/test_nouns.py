@@ -230,7 +230,7 @@ def test_a_config_is_listed_shown_and_printed_as_it_was_deployed(run, read):
     assert config["config"] in run("configs", "list").stdout
     assert "/books" in run("configs", "show", config["config"]).stdout
     assert run("configs", "show", config["config"], "--source").stdout.strip() == API.strip()
-    assert [row["guarded by"] for row in read("configs", "show", config["config"])["operations"]] == ["API key", "open"]
+    assert [row["guard"] for row in read("configs", "show", config["config"])["operations"]] == ["API key", "open"]
 
 
 @pytest.mark.usefixtures("deployed")
@@ -282,3 +282,46 @@ def test_a_data_directory_that_is_a_file_is_one_message(run, tmp_path):
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ")
     assert "unexpected" not in result.stderr
+
+
+@pytest.mark.usefixtures("deployed")
+def test_explain_says_what_a_call_reaches_and_why_it_fails(run, read):
+    people = run("explain", "GET", "/books")
+    key = run("keys", "create", "--consumer", "acme").stdout.strip()
+    program = read("explain", "GET", "/books", "--key", key)
+
+    assert people.exit_code == 1
+    assert "operation  1.shop_example.ListBooks" in people.stdout
+    assert "fail  401 KEY_MISSING" in people.stdout
+    assert program["passes"]
+    assert (program["guard"], program["quota"], program["consumer"]) == ("API key", "1 of 10/min reads", "acme")
+
+
+@pytest.mark.usefixtures("deployed")
+def test_explain_tells_what_is_allowed(run):
+    told = json.loads(run("explain", "PUT", "/books", "--json").stdout)
+
+    assert (told["status"], told["allow"]) == (405, ["GET"])
+
+
+def test_explain_judges_by_a_file_too(run, tmp_path):
+    (tmp_path / "api.yaml").write_text(API)
+
+    assert run("explain", "GET", "/open", "--file", "api.yaml").stdout.endswith("pass  The call passes.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["GET", "books"], "neither a path nor a URL"),
+        (["GET", "/books", "-H", "no header"], "is no header"),
+        (["GET", "/books", "--file", "missing.yaml"], "does not exist"),
+    ],
+)
+def test_explain_refuses_what_it_cannot_read(words, message, run, tmp_path):
+    (tmp_path / "api.yaml").write_text(API)
+
+    result = run("explain", *words, *([] if "--file" in words else ["--file", "api.yaml"]))
+
+    assert result.exit_code == 2
+    assert message in result.stderr

@@ -1,12 +1,9 @@
-"""What people and programs see while a gateway runs."""
-
-import json
+"""Tables, findings and errors as people see them."""
 
 import pytest
 
-from authz.cli.run import Example
-from authz.cli.screen import clean, count, for_output, operation_rows, print_table
-from authz.errors import DocumentError, StateError
+from authz.cli.screen import clean, count, operation_rows, print_error, print_table
+from authz.errors import DocumentError
 from authz.model.auth import Alternative, Requirement
 from authz.model.findings import Finding, Severity
 from authz.model.paths import Template
@@ -34,61 +31,6 @@ SERVICE = ServiceConfig(
 )
 
 
-def events(text):
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def test_a_program_gets_one_event_a_line(capsys):
-    screen = for_output(as_json=True)
-    screen.step("Starting Envoy")
-    screen.warning("no token source", "Set backend_auth.")
-    screen.findings([WRONG])
-    screen.operations([SERVICE], Settings())
-    screen.key("k1", "demo")
-    screen.examples([Example("open", "curl -i http://127.0.0.1:8080/")])
-    screen.ready("http://127.0.0.1:8080")
-    screen.failure(StateError("port 8080 is in use", "Pass another --port."))
-    screen.close()
-
-    said = events(capsys.readouterr().out)
-
-    assert [event["event"] for event in said] == [
-        "step",
-        "warning",
-        "finding",
-        "operations",
-        "key",
-        "example",
-        "ready",
-        "error",
-    ]
-    assert said[6] == {"event": "ready", "url": "http://127.0.0.1:8080"}
-    assert said[7] == {"event": "error", "error": "port 8080 is in use", "remedy": "Pass another --port."}
-
-
-def test_people_get_plain_lines_where_there_is_no_terminal(capsys):
-    screen = for_output(as_json=False)
-    screen.step("Starting Envoy")
-    screen.warning("no token source", "Set backend_auth.")
-    screen.findings([ODD])
-    screen.operations([SERVICE], Settings())
-    screen.key("the-key", "demo")
-    screen.examples([Example("open", "curl -i http://127.0.0.1:8080/" + "x" * 200)])
-    screen.ready("http://127.0.0.1:8080")
-    screen.failure(StateError("port 8080 is in use", "Pass another --port."))
-    screen.close()
-
-    out, err = capsys.readouterr()
-
-    assert "\x1b" not in out
-    assert out.startswith("Starting Envoy\nwarning: no token source\n    Set backend_auth.\n")
-    assert "a.yaml: warning unknown-extension: x-google-typo means nothing" in out
-    assert "\n  the-key\n" in out
-    assert "curl -i http://127.0.0.1:8080/" + "x" * 200 in out
-    assert "ready  http://127.0.0.1:8080" in out
-    assert err == "error: port 8080 is in use\n  Pass another --port.\n"
-
-
 def test_the_operations_tell_guard_quota_backend_and_deadline():
     first, second = operation_rows([SERVICE], Settings(backend="http://127.0.0.1:9000"))
 
@@ -97,12 +39,12 @@ def test_the_operations_tell_guard_quota_backend_and_deadline():
         "method": "GET",
         "path": "/v1/books",
         "operation": "shop.List",
-        "guarded by": "open",
+        "guard": "open",
         "quota": "",
         "backend": "http://127.0.0.1:9000",
         "deadline": "15s",
     }
-    assert second["guarded by"] == "API key"
+    assert second["guard"] == "API key"
     assert second["quota"] == "2 of 100/min writes, 2 of 900/2d writes"
     assert second["backend"] == "https://books.example (constant)"
     assert second["deadline"] == "3.5s"
@@ -115,7 +57,7 @@ def test_every_operation_goes_to_the_overriding_backend():
 
 
 def test_error_findings_are_shown_with_place_and_remedy(capsys):
-    for_output(as_json=False).failure(DocumentError((WRONG, ODD)))
+    print_error(DocumentError((WRONG, ODD)))
 
     assert capsys.readouterr().err == (
         "a.yaml:3: error no-paths: paths is missing\n"
