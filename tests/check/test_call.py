@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from builders import API, CONFIG, SERVICE, a_check_request
 from google.protobuf.message import DecodeError
 
 from authz.check.call import TWICE, Call, hops
 from authz.model.auth import Place, PlaceKind
 from authz.settings import Settings
+from builders import API, CONFIG, SERVICE, a_check_request
 
 
 def a_call(path="/x", headers=None, **kind):

@@ -5,6 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import pytest
+
+from authz.check.call import Call
+from authz.check.decide import Known, NeedConsumer, NeedKeys, Reason, Verdict, decide, spoken
+from authz.check.keys import KnownKey
+from authz.model.auth import DEFAULT_KEY_PLACES, Alternative, ConsumerStatus, JwtRequirement, key_digest
+from authz.model.service import Backend
+from authz.rulebook.compile import compile_book
+from authz.settings import Settings
 from builders import (
     BY_BOTH,
     BY_KEY,
@@ -20,14 +28,6 @@ from builders import (
     an_inventory,
     an_operation,
 )
-
-from authz.check.call import Call
-from authz.check.decide import Known, NeedConsumer, NeedKeys, Reason, Verdict, decide, spoken
-from authz.check.keys import KnownKey
-from authz.model.auth import DEFAULT_KEY_PLACES, Alternative, ConsumerStatus, JwtRequirement, key_digest
-from authz.model.service import Backend
-from authz.rulebook.compile import compile_book
-from authz.settings import Settings
 
 AUDIENCE = f"https://{SERVICE}"
 

@@ -8,7 +8,6 @@ import hmac
 import json
 
 import pytest
-from builders import ISSUER, NOW, SERVICE
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -17,6 +16,7 @@ from authz.check.jwks import KeySet, PublicJwk
 from authz.check.jwt import Claims, Verifier, expiry, sign
 from authz.model.auth import DEFAULT_TOKEN_PLACES
 from authz.rulebook.book import ProviderRule
+from builders import ISSUER, NOW, SERVICE
 
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())

@@ -6,7 +6,6 @@ import asyncio
 import threading
 
 import pytest
-from builders import NOW, SERVICE, a_check_request, a_key
 
 from authz.check.call import Call
 from authz.check.decide import Reason
@@ -14,6 +13,7 @@ from authz.check.keys import KeyCache, KnownKey
 from authz.errors import StoreError
 from authz.model.auth import AndroidApp, ApiTarget, Restrictions, key_digest
 from authz.rulebook.book import OperationRule
+from builders import NOW, SERVICE, a_check_request, a_key
 
 RULE = OperationRule(SERVICE, "c", "1.api_example_test.GetShelf", "GetShelf")
 

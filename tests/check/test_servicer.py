@@ -1,0 +1,276 @@
+"""The whole of Check, bytes to bytes: what is fetched, what is counted, and that trouble always denies."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+
+import pytest
+from envoy.service.auth.v3 import external_auth_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authz.check.decide import Reason
+from authz.check.jwks import KeySets
+from authz.check.jwt import sign
+from authz.check.keys import KeyCache
+from authz.check.servicer import CheckServicer
+from authz.check.tokens import BackendTokens
+from authz.errors import StoreError
+from authz.model.auth import key_digest
+from authz.rulebook.compile import compile_book
+from authz.rulebook.live import Live
+from authz.settings import Settings
+from authz.telemetry import Tally
+from builders import (
+    BY_BOTH,
+    BY_KEY,
+    BY_TOKEN,
+    ISSUER,
+    NOW,
+    SERVICE,
+    Clock,
+    a_check_request,
+    a_key,
+    a_provider,
+    a_service,
+    an_inventory,
+    an_operation,
+)
+
+ANSWER = external_auth_pb2.CheckResponse.FromString
+
+
+class Gateway:
+    """Check with everything around it; the store is a dictionary."""
+
+    def __init__(self, fetcher, jwks_uri="", **settings):
+        self.settings = Settings(jwks_retries=0, **settings)
+        operations = (
+            an_operation("Open"),
+            an_operation("GetShelf", BY_KEY),
+            an_operation("Token", BY_TOKEN),
+            an_operation("Both", BY_BOTH),
+        )
+        provider = a_provider(jwks_uri=jwks_uri or f"{ISSUER}/keys")
+        config = a_service(*operations, providers=(provider,))
+        self.live = Live(compile_book(an_inventory(config), self.settings))
+        self.store = {key.digest: key for key in (a_key(),)}
+        self.asked = []
+        self.clock = Clock()
+        self.keys = KeyCache(self.look_up, 100)
+        self.sets = KeySets(fetcher, self.live, self.settings, self.clock)
+        self.tally = Tally()
+        self.servicer = CheckServicer(
+            self.live,
+            self.settings,
+            self.keys,
+            self.sets,
+            BackendTokens(None, self.live, self.clock),
+            self.tally,
+            self.clock,
+        )
+
+    def look_up(self, digest):
+        self.asked.append(digest)
+        return self.store.get(digest)
+
+    async def ask(self, path="/x", headers=None, **kind):
+        return await self.send(a_check_request(path, headers, **kind))
+
+    async def send(self, message):
+        reply = self.servicer.handle(message)
+        return ANSWER(await reply if inspect.isawaitable(reply) else reply)
+
+    async def close(self):
+        self.keys.close()
+        await self.sets.close()
+
+
+@pytest.fixture
+async def gateway(fetcher, server):
+    gateway = Gateway(fetcher, f"{server.url}/keys")
+    yield gateway
+    await gateway.close()
+
+
+def token(key, **claims):
+    base = {"iss": ISSUER, "aud": f"https://{SERVICE}", "exp": int(NOW) + 3600}
+    return {"authorization": f"Bearer {sign(base | claims, key, 'RS256', 'k1')}"}
+
+
+def decision(answer):
+    return answer.dynamic_metadata.fields["decision"].string_value
+
+
+async def test_a_key_is_looked_up_once_and_then_answered_without_waiting(gateway):
+    request = a_check_request("/x?key=good-key")
+
+    assert decision(await gateway.send(request)) == "allow"
+    assert isinstance(gateway.servicer.handle(request), bytes)
+    assert len(gateway.asked) == 1
+    assert gateway.tally.total("check", decision="allow") == 2
+
+
+async def test_an_unknown_key_is_denied_and_remembered(gateway):
+    for _ in range(3):
+        answer = await gateway.ask("/x?key=made-up")
+
+        assert answer.denied_response.status.code == 400
+    assert len(gateway.asked) == 1
+    assert gateway.tally.total("check", decision="KEY_INVALID") == 3
+
+
+async def test_a_revoked_key_stops_working_when_it_is_forgotten(gateway):
+    await gateway.ask("/x?key=good-key")
+    digest = key_digest("good-key")
+    gateway.store[digest] = a_key(revoked_at=NOW)
+    gateway.keys.forget([digest])
+
+    assert decision(await gateway.ask("/x?key=good-key")) == "KEY_INVALID"
+
+
+async def test_a_token_brings_its_issuers_keys(gateway, server, rsa_keys, jwk):
+    server.say("/keys", {"keys": [jwk(rsa_keys[0])]})
+
+    assert decision(await gateway.ask(headers=token(rsa_keys[0]), name="Token")) == "allow"
+    assert decision(await gateway.ask(headers=token(rsa_keys[1]), name="Token")) == "TOKEN_SIGNATURE"
+    assert decision(await gateway.ask("/x?key=good-key", token(rsa_keys[0]), name="Both")) == "allow"
+    assert server.count("/keys") == 1
+
+
+async def test_both_may_have_to_be_fetched_for_one_call(gateway, server, rsa_keys, jwk):
+    server.say("/keys", {"keys": [jwk(rsa_keys[0])]})
+
+    assert decision(await gateway.ask("/x?key=good-key", token(rsa_keys[0]), name="Both")) == "allow"
+
+
+async def test_keys_that_rotate_are_found_within_one_fetch(gateway, server, rsa_keys, jwk):
+    server.say("/keys", {"keys": [jwk(rsa_keys[0], "k0")]})
+    await gateway.ask(headers=token(rsa_keys[1]), name="Token")
+    server.say("/keys", {"keys": [jwk(rsa_keys[1])]})
+
+    assert decision(await gateway.ask(headers=token(rsa_keys[1]), name="Token")) == "TOKEN_KEY_UNKNOWN"
+    gateway.clock.advance(30)
+    assert decision(await gateway.ask(headers=token(rsa_keys[1]), name="Token")) == "allow"
+
+
+async def test_an_issuer_that_is_away_is_our_trouble_and_never_an_allow(gateway, rsa_keys):
+    answer = await gateway.ask(headers=token(rsa_keys[0]), name="Token")
+
+    assert answer.denied_response.status.code == 503
+    assert decision(answer) == "KEY_SET_UNREACHABLE"
+
+
+async def test_a_store_that_is_away_is_our_trouble_and_never_an_allow(gateway, caplog):
+    def away(_):
+        raise StoreError("the database is away")
+
+    gateway.keys._lookup = away
+    for _ in range(2):
+        answer = await gateway.ask("/x?key=good-key")
+
+        assert answer.denied_response.status.code == 503
+        assert decision(answer) == "KEYS_UNREACHABLE"
+    assert caplog.text.count("the database is away") == 1
+
+
+@pytest.mark.parametrize("message", [b"\xff\xff\xff", b"\x0a\x05abc"])
+async def test_bytes_that_are_no_check_request_are_denied_and_logged_once(gateway, message, caplog):
+    for _ in range(2):
+        answer = await gateway.send(message)
+
+        assert answer.denied_response.status.code == 503
+    assert gateway.tally.total("check", decision="MALFORMED_CHECK") == 2
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("message", [b"", a_check_request(name="Nowhere"), a_check_request(service="other")])
+async def test_an_operation_that_the_book_does_not_hold_is_denied(gateway, message):
+    answer = await gateway.send(message)
+
+    assert answer.status.code == 14
+    assert decision(answer) == "UNKNOWN_OPERATION"
+
+
+async def test_a_mistake_of_our_own_denies(gateway, caplog):
+    caplog.set_level(logging.CRITICAL)
+    gateway.servicer._known = None
+    answer = await gateway.ask("/x?key=good-key")
+
+    assert answer.denied_response.status.code == 503
+    assert decision(answer) == Reason.INTERNAL.name
+
+
+async def test_a_mistake_while_fetching_denies(gateway, caplog):
+    caplog.set_level(logging.CRITICAL)
+    gateway.keys._lookup = lambda _: 1 / 0
+    answer = await gateway.ask("/x?key=good-key")
+
+    assert decision(answer) == Reason.INTERNAL.name
+
+
+async def test_a_key_that_is_forgotten_again_and_again_is_denied_in_the_end(gateway):
+    gateway.keys.get = lambda _: None
+    answer = await gateway.ask("/x?key=good-key")
+
+    assert decision(answer) == Reason.INTERNAL.name
+    assert len(gateway.asked) == 4
+
+
+async def test_the_book_of_the_first_moment_holds_to_the_end_of_a_call(gateway):
+    reply = gateway.servicer.handle(a_check_request("/x?key=good-key"))
+    gateway.live.swap(compile_book(an_inventory(), gateway.settings))
+
+    assert decision(ANSWER(await reply)) == "allow"
+
+
+GUARDED = [a_check_request("/x?key=bad", {"authorization": "Bearer a.b.c"}, name=n) for n in ("GetShelf", "Both")]
+
+
+class NoFetch:
+    async def get(self, url, headers=None):
+        raise AssertionError("nothing is fetched here")
+
+
+@pytest.fixture(scope="module")
+def closed():
+    """A gateway whose every key is unknown."""
+    gateway = Gateway(NoFetch())
+    for text in ("bad",):
+        gateway.keys._remember(key_digest(text), None)
+    logging.getLogger("authz").setLevel(logging.CRITICAL)
+    yield gateway
+    logging.getLogger("authz").setLevel(logging.NOTSET)
+    gateway.keys.close()
+
+
+def denies(gateway, message):
+    reply = gateway.servicer.handle(message)
+    if inspect.isawaitable(reply):
+        reply.close()
+        return True
+    return ANSWER(reply).status.code != 0
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_whatsoever_are_allowed(closed, data):
+    assert denies(closed, data)
+
+
+@given(st.sampled_from(GUARDED), st.data())
+def test_no_mutation_of_a_bad_call_to_a_guarded_operation_is_allowed(closed, message, data):
+    mutated = bytearray(message)
+    for _ in range(data.draw(st.integers(1, 8))):
+        mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))
+
+    assert denies(closed, bytes(mutated))
+
+
+@given(
+    st.text(max_size=40),
+    st.dictionaries(st.sampled_from(["authorization", "x-api-key", "cookie", "content-type"]), st.text(max_size=60)),
+    st.sampled_from(["GetShelf", "Token", "Both"]),
+)
+def test_no_text_in_any_place_is_allowed(closed, query, headers, name):
+    assert denies(closed, a_check_request(f"/x?{query}", headers, name=name))
