@@ -99,7 +99,7 @@ class Gateway:
     def __init__(self, settings: Settings, directory: Path) -> None:
         self.settings = settings
         self.directory = directory
-        self.ads = AdsServer(self._at("xds"), self.report)
+        self.ads = AdsServer(self._at("xds"), self.report, linger=2)
         self.sidecar = Sidecar()
         self.outcomes: list[Outcome] = []
         self._changed = asyncio.Event()

@@ -76,13 +76,13 @@ def test_a_bridge_has_the_clusters_and_headers_of_both() -> None:
     old = build(an_operation("/a", backend=Backend("http://old.example"), needs=by_header("x-old")))
     new = build(an_operation("/a", backend=Backend("http://new.example"), needs=by_header("x-new")))
 
-    both = snapshot.bridge(old, new)
+    both = snapshot.bridge(old.resources, new)
 
     assert both[Kind.CLUSTER].names == old.resources[Kind.CLUSTER].names | new.resources[Kind.CLUSTER].names
     ((_, packed),) = both[Kind.EXTENSION].items
     assert b"x-old" in packed
     assert b"x-new" in packed
-    assert snapshot.bridge(new, new)[Kind.EXTENSION] is new.resources[Kind.EXTENSION]
+    assert snapshot.bridge(new.resources, new)[Kind.EXTENSION] is new.resources[Kind.EXTENSION]
 
 
 def with_resources(built: Snapshot, kind: Kind, resources: Resources) -> Snapshot:
