@@ -13,9 +13,9 @@ from authz.cli.options import (
     data_dir_option,
     files_argument,
     force_option,
+    host_option,
     json_option,
     opened,
-    service_option,
 )
 from authz.settings import Settings
 
@@ -28,7 +28,7 @@ COMES_BACK_WITH_1 = frozenset({"failed", "waiting", "superseded"})
 
 @click.command(cls=Command, examples=("authz deploy openapi.yaml", "authz deploy shop.yaml pets.yaml --no-wait --json"))
 @files_argument
-@service_option
+@host_option
 @force_option
 @click.option("--wait/--no-wait", default=True, help="Wait until every running gateway serves it.  [on]")
 @click.option("--timeout", type=click.FloatRange(0), default=30.0, metavar="SECONDS", help="How long to wait.  [30]")

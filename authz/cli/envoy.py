@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from authz.cli.openapi import compiled_or_raise
-from authz.cli.options import Group, files_argument, opened, service_option, settings_options
+from authz.cli.options import Group, files_argument, host_option, opened, settings_options
 from authz.model.inventory import Inventory, LiveConfig, LiveService
 from authz.model.service import ServiceConfig, SourceText
 from authz.settings import Settings
@@ -36,7 +36,7 @@ def envoy() -> None:
     )
 )
 @files_argument
-@service_option
+@host_option
 @sidecar_option
 @format_option
 @click.option("--config-id", metavar="ID", default="", help="The config that operations name; none: as deployed.")

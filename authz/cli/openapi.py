@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from authz.cli.options import Group, files_argument, json_option, service_option
+from authz.cli.options import Group, files_argument, host_option, json_option
 from authz.errors import DocumentError
 from authz.model.service import SourceText
 
@@ -23,7 +23,7 @@ def openapi() -> None:
 
 @openapi.command(examples=("authz openapi lint openapi.yaml", "authz openapi lint api/*.yaml --json"))
 @files_argument
-@service_option
+@host_option
 @json_option
 def lint(files: tuple[Path, ...], service: str, as_json: bool) -> int:
     """Say what is wrong in FILEs, where, and what to write instead.
@@ -50,7 +50,7 @@ def lint(files: tuple[Path, ...], service: str, as_json: bool) -> int:
 
 @openapi.command("compile", examples=("authz openapi compile openapi.yaml > service.json",))
 @files_argument
-@service_option
+@host_option
 @json_option
 def compile_(files: tuple[Path, ...], service: str, as_json: bool) -> None:  # noqa: ARG001 - it is JSON anyway
     """Print the service that FILEs describe as google.api.Service JSON.

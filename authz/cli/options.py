@@ -154,9 +154,9 @@ service_option = click.option(
     "--service", metavar="HOST", default="", help="The service; needed when there are several."
 )
 
-force_option = click.option(
-    "--force", is_flag=True, help="Go live even if a key set cannot be fetched or the change would break callers."
-)
+host_option = click.option("--service", metavar="HOST", default="", help="The service of documents that name no host.")
+
+force_option = click.option("--force", is_flag=True, help="Go live even if an issuer's key set cannot be fetched.")
 
 files_argument = click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 """Documents. Whether they exist and can be read, `sources.read_files` says in its own words."""

@@ -179,7 +179,7 @@ def leaves(group: click.Group, path: str = "authz") -> Iterator[tuple[str, Comma
 def _command(path: str, command: Command) -> str:
     ctx = click.Context(command, info_name=path)
     usage = " ".join(piece for param in command.params for piece in param.get_usage_pieces(ctx))
-    help_text = re.sub(r"\s*\n\s*\n\s*", "\n\n", command.help or "").replace("\n    ", "\n")
+    help_text = re.sub(r"\s*\n\s*\n\s*", "\n\n", (command.help or "").strip()).replace("\n    ", "\n")
     own = [p for p in command.params if isinstance(p, click.Option) and not isinstance(p, SettingOption)]
     number = sum(isinstance(p, SettingOption) for p in command.params)
     rows = [f"* `{record[0]}`: {record[1]}" for p in own if (record := p.get_help_record(ctx))]

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import click
 
-from authz.cli.options import Command, files_argument, force_option, json_option, service_option, settings_options
+from authz.cli.options import Command, files_argument, force_option, host_option, json_option, settings_options
 from authz.errors import AuthzError
 from authz.model.findings import Finding
 from authz.model.service import ServiceConfig, SourceText
@@ -99,7 +99,7 @@ class Runners(Protocol):
     ),
 )
 @files_argument
-@service_option
+@host_option
 @force_option
 @json_option
 @settings_options("backend", "port", "host", "data_dir")
