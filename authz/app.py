@@ -37,7 +37,7 @@ from authz.settings import Settings
 from authz.store.base import Gateway as Heartbeat
 from authz.store.base import Store
 from authz.store.sql import open_store
-from authz.telemetry import Tally
+from authz.telemetry import Tally, serve_prometheus
 from authz.transport.grpcio import GrpcioTransport
 from authz.xds import bootstrap
 from authz.xds.server import AdsServer, Outcome
@@ -72,6 +72,8 @@ class Gateway:
         """Serve until left. Parts end in the reverse of the order in which they were started."""
         settings = self.settings
         async with contextlib.AsyncExitStack() as stack:
+            if settings.metrics_port:
+                stack.callback(serve_prometheus(self.tally, settings.metrics_port))
             keys = KeyCache(self.store.key, settings.key_cache_size)
             stack.callback(keys.close)
             fetcher = Fetcher(settings.fetch_timeout, link_local=settings.backend_auth == "metadata")
@@ -158,21 +160,23 @@ class Runners:
 
     def up(self, request: UpRequest, screen: Screen) -> int:
         """Deploy the files, run Envoy and the sidecar, until a signal comes or Envoy ends."""
-        return _run(_up(request, screen))
+        return _run(_up(request, screen), request.settings)
 
     def serve(self, settings: Settings, screen: Screen) -> int:
         """Run the sidecar and the control plane; Envoy runs elsewhere."""
-        return _run(_serve(settings, screen))
+        return _run(_serve(settings, screen), settings)
 
     def demo(self, settings: Settings, screen: Screen) -> int:
         """Run a sample API with a backend and a token issuer of its own behind `up`."""
         with running_sample() as sample, _data_dir(settings) as data_dir:
             own = dataclasses.replace(settings, backend=sample.backend, data_dir=data_dir)
-            return _run(_up(UpRequest((sample.document,), "", own), screen, sample=sample))
+            return _run(_up(UpRequest((sample.document,), "", own), screen, sample=sample), own)
 
 
-def _run(job: Coroutine[Any, Any, int]) -> int:
+def _run(job: Coroutine[Any, Any, int], settings: Settings) -> int:
     """Run on uvloop where it is installed (extra `fast`)."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("authz").setLevel(settings.log_level.upper())
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     with contextlib.suppress(ImportError):
         import uvloop

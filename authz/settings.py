@@ -70,7 +70,8 @@ class Settings:
     metrics_port: int = _setting(
         0, "process", "Port of a Prometheus endpoint on loopback; 0: none (extra `prometheus`).",
     )
-    log_level: str = _setting("info", "process", "The sidecar's own log level.", espv2="--enable_debug")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "warning", "process", "The sidecar's own log level.", espv2="--enable_debug")
 
     # -- the listener -----------------------------------------------------------------------------------------
     host: str = _setting("127.0.0.1", "listener", "Address that the gateway listens on.")

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk.metrics import MeterProvider
+
+from authz.errors import StateError, UsageError
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -37,23 +40,53 @@ class Tally:
             self._said.add((name, about))
             log.warning(message, *args)
 
-    def names(self) -> set[str]:
-        """Every name that has a total."""
-        return {name for name, _ in self._totals}
-
-    def export(self, provider: MeterProvider, names: Iterable[str]) -> None:
-        """Show these totals as `authz.NAME` observable counters of an OpenTelemetry meter provider."""
+    def export(self, provider: MeterProvider) -> None:
+        """Show the totals as `authz.NAME` observable counters of an OpenTelemetry meter provider."""
         meter = provider.get_meter("authz")
-        for name in names:
-            meter.create_observable_counter(f"authz.{name}", callbacks=[self._reader(name)])
+        for name, sentence in TOTALS.items():
+            meter.create_observable_counter(f"authz.{name}", [self._reader(name)], description=sentence)
 
-    def _reader(self, wanted: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - OpenTelemetry's callback type is private
+    def _reader(self, wanted: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def read(_: CallbackOptions) -> Iterable[Observation]:
-            return [
-                Observation(total, dict(labels)) for (name, labels), total in self._totals.items() if name == wanted
-            ]
+            totals = tuple(self._totals.items())
+            return [Observation(total, dict(labels)) for (name, labels), total in totals if name == wanted]
 
         return read
 
 
+TOTALS = {
+    "check": "Checks by decision: allow, or the reason of the denial.",
+    "quota": "Rate limit questions by decision.",
+}
+"""What is counted. Everything has the label `decision`."""
+
 _MOST_WARNINGS = 1000
+
+
+def serve_prometheus(tally: Tally, port: int, host: str = "127.0.0.1") -> Callable[[], None]:
+    """Serve the totals for Prometheus; gives the function that ends it.
+
+    Raises:
+        UsageError: the extra `prometheus` is not installed.
+        StateError: the port cannot be used.
+    """
+    try:
+        from opentelemetry.exporter.prometheus import PrometheusMetricReader
+        from prometheus_client import CollectorRegistry, start_http_server
+    except ImportError as error:
+        raise UsageError("metrics_port needs another package", "pip install 'envoy-authz[prometheus]'") from error
+    registry = CollectorRegistry()
+    provider = MeterProvider([PrometheusMetricReader(registry=registry)], shutdown_on_exit=False)
+    tally.export(provider)
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise StateError(f"metrics_port {port} cannot be used: {error.strerror}", "Choose another port.") from error
+
+    def stop() -> None:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        provider.shutdown()
+
+    return stop
