@@ -65,7 +65,7 @@ class Walk:
                 self.path(paths, path)
         if self.reading.allow_all:
             self.reading.operations += self.unlisted()
-        if not self.reading.operations:
+        if not self.reading.operations and not self.root.document.findings.has_errors:
             message, hint = (
                 "the document has no operations: every request gets 404",
                 "Add paths, or x-google-allow: all.",
