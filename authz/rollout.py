@@ -230,7 +230,6 @@ class Follower:
                     (rollout,), f"{message}\n    Mend the address, or deploy with --force to go live without."
                 )
             if message:
-                log.warning("%s", message)
                 warnings[service.name] = message
         return warnings
 
