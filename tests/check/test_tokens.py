@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from authz.check.fetch import Fetcher, FetchError
-from authz.check.tokens import BackendToken, BackendTokens, ClientCredentials, MetadataServer, OwnKey
+from authz.check.tokens import BackendToken, BackendTokens, ClientCredentials, MetadataServer, OwnKey, new_own_key
 from authz.rulebook.book import Rulebook
 from authz.rulebook.live import Live
 from builders import NOW, Clock
@@ -44,6 +44,13 @@ async def test_own_tokens_are_verified_with_the_published_keys(signing_key):
     assert token.expires == claims["exp"] == int(NOW) + 3600
     assert "d" not in own.jwks()["keys"][0]
     assert OwnKey(pem(signing_key), "x").jwks() == own.jwks()
+
+
+def test_every_new_key_is_another_and_can_be_used():
+    first, second = (OwnKey(new_own_key(), "https://gateway").jwks() for _ in range(2))
+
+    assert first["keys"][0]["alg"] == "ES256"
+    assert first != second
 
 
 def test_other_keys_are_refused():
