@@ -44,7 +44,10 @@ class Node:
 
     def pick(self, names: tuple[str, ...]) -> str:
         """The first of the names that is a key here with a value, or ''."""
-        return next((name for name in names if self.value.get(name) is not None), "")
+        for name in names:
+            if self.value.get(name) is not None:
+                return name
+        return ""
 
     def wrong(self, key: str, wanted: str) -> None:
         """Report a value of the wrong type."""

@@ -38,27 +38,16 @@ def test_a_template_is_read(
     assert {variable.name: (variable.start, variable.stop) for variable in template.variables} == variables
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "a", "a/b", "{x}", "{x=/a}", "//", "/a//b", "/a/", "/a/{x}/", "/:verb", "/a/:verb", "/a:", "/*:", "/**:"]
-    + ["/{x}::", "/{x}:", "/a:b:c", "/a:b/c", "/{", "/}", "/{}", "/a/{x", "/a/x}", "/a/{x.", "/{x={y}}", "/{{x}}"]
-    + [
-        "/a{x}",
-        "/{x}b",
-        "/a{x}b",
-        "/{x}{y}",
-        "/{x}b{y}",
-        "/a/b{x}/c",
-        "/{x=/a}",
-        "/{x=a/}",
-        "/{x=}",
-        "/{=a}",
-        "/{x=a:v}",
-    ]
-    + ["/***", "/a*", "/*a", "/**/*", "/**/**", "/**/{x}", "/{x=**}/{y=**}", "/{1x}", "/{x y}", "/{x}/{x}"]
-    + ["/a b", "/a?b", "/a#b", "/a\tb", "/a\x00b", "/é", "/\ud800", "/" + "a" * 3000]
-    + ["/" + "/".join(f"{{v{n}}}" for n in range(MAX_VARIABLES + 1)), "/{" + "x" * 101 + "}"],
-)
+NO_TEMPLATES = (
+    "a a/b {x} {x=/a} // /a//b /a/ /a/{x}/ /:verb /a/:verb /a: /*: /**: /{x}:: /{x}: /a:b:c /a:b/c "
+    "/{ /} /{} /a/{x /a/x} /a/{x. /{x={y}} /{{x}} /a{x} /{x}b /a{x}b /{x}{y} /{x}b{y} /a/b{x}/c "
+    "/{x=/a} /{x=a/} /{x=} /{=a} /{x=a:v} /*** /a* /*a /**/* /**/** /**/{x} /{x=**}/{y=**} /{1x} /{x}/{x} "
+    "/a?b /a#b /é"
+).split()
+TOO_MUCH = ["/" + "a" * 3000, "/" + "/".join(f"{{v{n}}}" for n in range(MAX_VARIABLES + 1)), "/{" + "x" * 101 + "}"]
+
+
+@pytest.mark.parametrize("text", ["", "/a b", "/{x y}", "/a\tb", "/a\x00b", "/\ud800", *NO_TEMPLATES, *TOO_MUCH])
 def test_what_is_no_template_is_refused_with_a_reason(text: str) -> None:
     with pytest.raises(PathError, match="template"):
         Template.parse(text)
@@ -206,8 +195,7 @@ def test_both_patterns_match_the_same_paths(text: str, path: str) -> None:
 def test_any_text_is_a_template_or_refused(text: str) -> None:
     try:
         template = Template.parse(text)
-    except PathError as error:
-        assert str(error)
-    else:
-        re.compile(template.capture_regex())
-        assert Template.parse(template.text) == template
+    except PathError:
+        return
+    re.compile(template.capture_regex())
+    assert Template.parse(template.text) == template

@@ -126,7 +126,7 @@ def test_keys_are_looked_for_where_they_are_declared(
     declared: list[tuple[str, str]], places: tuple[Place, ...]
 ) -> None:
     schemes = {f"s{n}": {"type": "apiKey", "in": where, "name": name} for n, (where, name) in enumerate(declared)}
-    document = swagger({"security": [dict.fromkeys(schemes, [])]}, securityDefinitions=schemes)
+    document = swagger({"security": [{key: [] for key in schemes}]}, securityDefinitions=schemes)
     warnings = ("security-two-keys",) if len(declared) > 1 else ()
     assert only(compiled(document, warnings=warnings)).requirement.alternatives[0].key_places == places
 

@@ -155,7 +155,7 @@ def scalar(text: str) -> Any:
 
 
 def merge(container: Any) -> int:
-    """Fold YAML's merge key `<<` into a finished mapping; keys that are written out win. Answers how many it touched."""
+    """Fold YAML's merge key `<<` into a finished mapping, and count the keys; those that are written out win."""
     if container.__class__ is not Map or "<<" not in container:
         return 0
     value = container["<<"]
