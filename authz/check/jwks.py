@@ -156,6 +156,7 @@ class _Source:
     body: bytes = b""
     fetched_at: float = 0.0
     tried_at: float = float("-inf")
+    wanted_at: float = float("-inf")
     due_at: float = float("-inf")
     failures: int = 0
     error: str = ""
@@ -197,7 +198,7 @@ class KeySets:
         """Whether fetching now might bring a set that is missing, or a key id that is unknown.
 
         At most one fetch per issuer and interval is started for callers' sake, however many ask; those who come
-        while it runs wait for it.
+        while one runs wait for it.
         """
         source = self._sources.get((provider.issuer, provider.jwks_uri))
         if source is None:
@@ -206,25 +207,18 @@ class KeySets:
             return source.waiting < _MOST_WAITING
         if self.get(provider, now) is None:
             return now >= source.due_at
-        return now - source.tried_at >= self._settings.jwks_refetch_seconds
+        return now - source.wanted_at >= self._settings.jwks_refetch_seconds
 
     async def fetch(self, provider: ProviderRule) -> str:
-        """Fetch a provider's set once, together with whoever else wants it; the error's text, empty if none."""
-        source = self._sources.setdefault((provider.issuer, provider.jwks_uri), _Source(provider))
-        if source.loading is None:
-            source.tried_at = self._clock()
-            source.loading = asyncio.create_task(self._load(source))
-        source.waiting += 1
-        try:
-            await asyncio.shield(source.loading)
-        finally:
-            source.waiting -= 1
-        return source.error
+        """Fetch a provider's set for a caller's sake; the error's text, empty if there is none."""
+        source = self._source(provider)
+        source.wanted_at = self._clock()
+        return await self._fetched(source)
 
     async def prefetch(self, providers: Iterable[ProviderRule]) -> dict[ProviderRule, str]:
         """Fetch the sets that are not there yet; the providers whose set is still missing, with the reason."""
         missing = [one for one in dict.fromkeys(providers) if self.get(one, self._clock()) is None]
-        errors = await asyncio.gather(*map(self.fetch, missing))
+        errors = await asyncio.gather(*(self._fetched(self._source(one)) for one in missing))
         return {provider: error for provider, error in zip(missing, errors, strict=True) if error}
 
     async def refresh(self) -> None:
@@ -234,7 +228,7 @@ class KeySets:
         for key in [key for key in self._sources if key not in live and self._is_idle(self._sources[key], now)]:
             del self._sources[key]
         due = [one for key, one in live.items() if key not in self._sources or now >= self._sources[key].due_at]
-        await asyncio.gather(*map(self.fetch, due))
+        await asyncio.gather(*(self._fetched(self._source(one)) for one in due))
 
     def start(self) -> None:
         """Refresh in the background until `close`."""
@@ -257,6 +251,21 @@ class KeySets:
 
     def _is_idle(self, source: _Source, now: float) -> bool:
         return source.loading is None and now - source.tried_at > self._settings.jwks_stale_seconds
+
+    def _source(self, provider: ProviderRule) -> _Source:
+        return self._sources.setdefault((provider.issuer, provider.jwks_uri), _Source(provider))
+
+    async def _fetched(self, source: _Source) -> str:
+        """Fetch once, together with whoever else wants the same set."""
+        if source.loading is None:
+            source.tried_at = self._clock()
+            source.loading = asyncio.create_task(self._load(source))
+        source.waiting += 1
+        try:
+            await asyncio.shield(source.loading)
+        finally:
+            source.waiting -= 1
+        return source.error
 
     async def _load(self, source: _Source) -> None:
         try:
