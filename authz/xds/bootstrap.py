@@ -17,17 +17,20 @@ from envoy_data_plane.envoy.config.bootstrap.v3 import (
     LayeredRuntime,
     RuntimeLayer,
 )
-from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType, UpstreamConnectionOptions
 from envoy_data_plane.envoy.config.core.v3 import (
     Address,
     ApiConfigSource,
     ApiConfigSourceApiType,
     ApiVersion,
+    BackoffStrategy,
     GrpcService,
     GrpcServiceEnvoyGrpc,
     Node,
     Pipe,
+    RetryPolicy,
     SocketAddress,
+    TcpKeepalive,
 )
 from envoy_data_plane.envoy.config.overload.v3 import OverloadManager, ResourceMonitor
 from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.v3 import DownstreamConnectionsConfig
@@ -54,10 +57,15 @@ Document = dict[str, typing.Any]
 def dynamic(settings: Settings, *, sidecar: str, xds: str, admin: str, node_id: str) -> Document:
     """The bootstrap of an Envoy that follows us. Addresses are `HOST:PORT` or `unix:PATH`."""
     del settings  # whatever depends on them comes over ADS
+    # Envoy waits up to half a minute before it calls again; a control plane that restarts is back in a second.
+    again = RetryPolicy(
+        retry_back_off=BackoffStrategy(base_interval=dt.timedelta(seconds=0.1), max_interval=dt.timedelta(seconds=2))
+    )
+    service = GrpcService(envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=wire.XDS_CLUSTER, retry_policy=again))
     ads = ApiConfigSource(
         api_type=ApiConfigSourceApiType.GRPC,
         transport_api_version=ApiVersion.V3,
-        grpc_services=[GrpcService(envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=wire.XDS_CLUSTER))],
+        grpc_services=[service],
         set_node_on_first_message_only=True,
     )
     resources = BootstrapDynamicResources(ads_config=ads, cds_config=filters.ADS, lds_config=filters.ADS)
@@ -102,7 +110,10 @@ def _connections() -> ResourceMonitor:
 
 
 def _peer(name: str, where: str) -> Cluster:
-    """A cluster of ours, spoken to in gRPC."""
+    """A cluster of ours, spoken to in gRPC.
+
+    No HTTP/2 pings: gRPC's own servers close a quiet connection that pings more than once in five minutes.
+    """
     place = address(where)
     named = place.socket_address is not None and not is_ip(place.socket_address.address)
     return Cluster(
@@ -111,7 +122,10 @@ def _peer(name: str, where: str) -> Cluster:
         connect_timeout=dt.timedelta(seconds=1),
         load_assignment=endpoints(name, [place]),
         circuit_breakers=breakers(_MOST_QUESTIONS),
-        typed_extension_protocol_options={HTTP_OPTIONS: protocol_options(http2=True)},
+        typed_extension_protocol_options={HTTP_OPTIONS: protocol_options(http2=True, pings=False)},
+        upstream_connection_options=UpstreamConnectionOptions(tcp_keepalive=TcpKeepalive())
+        if place.socket_address
+        else None,
     )
 
 

@@ -195,7 +195,7 @@ def breakers(most_requests: int) -> CircuitBreakers:
     )
 
 
-def protocol_options(*, http2: bool) -> Any:
+def protocol_options(*, http2: bool, pings: bool = True) -> Any:
     """HTTP/1.1 or HTTP/2, said outright: what a document declares is not left to negotiation.
 
     HTTP/2 pings find a dead peer; ESPv2 used the same 30 and 10 seconds.
@@ -204,9 +204,8 @@ def protocol_options(*, http2: bool) -> Any:
         explicit = HttpProtocolOptionsExplicitHttpConfig(http_protocol_options=Http1ProtocolOptions())
     else:
         keepalive = KeepaliveSettings(interval=dt.timedelta(seconds=30), timeout=dt.timedelta(seconds=10))
-        explicit = HttpProtocolOptionsExplicitHttpConfig(
-            http2_protocol_options=Http2ProtocolOptions(connection_keepalive=keepalive),
-        )
+        options = Http2ProtocolOptions(connection_keepalive=keepalive if pings else None)
+        explicit = HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=options)
     return Any.pack(HttpProtocolOptions(explicit_http_config=explicit))
 
 

@@ -176,29 +176,30 @@ def _json_reply() -> SubstitutionFormatString:
 def _mappers() -> list[ResponseMapper]:
     """Exceptions to the JSON body and to the status, first match only. Answers of backends never pass here."""
     two_hosts = ResponseMapper(
-        filter=_both(_header(":authority", RegexMatcher(regex=".*,.*")), _status(404, 404)),
+        filter=_both(_header(":authority", ".*,.*"), _status(ComparisonFilterOp.EQ, 404)),
         status_code=400,
         body=DataSource(inline_string="The request names more than one host."),
     )
-    grpc = ResponseMapper(
-        filter=_header("content-type", RegexMatcher(regex=r"application/grpc([+;].*)?")),
-        body_format_override=SubstitutionFormatString(
-            text_format_source=DataSource(inline_string="%LOCAL_REPLY_BODY%")
-        ),
+    success = ResponseMapper(
+        filter=_status(ComparisonFilterOp.LE, 299), body_format_override=_as_it_is("application/json")
     )
-    return [two_hosts, grpc]
+    grpc = ResponseMapper(
+        filter=_header("content-type", r"application/grpc([+;].*)?"), body_format_override=_as_it_is("text/plain")
+    )
+    return [two_hosts, success, grpc]
 
 
-def _header(name: str, pattern: RegexMatcher) -> AccessLogFilter:
-    matcher = HeaderMatcher(name=name, string_match=StringMatcher(safe_regex=pattern))
+def _as_it_is(content_type: str) -> SubstitutionFormatString:
+    body = DataSource(inline_string="%LOCAL_REPLY_BODY%")
+    return SubstitutionFormatString(text_format_source=body, content_type=content_type)
+
+
+def _header(name: str, pattern: str) -> AccessLogFilter:
+    matcher = HeaderMatcher(name=name, string_match=StringMatcher(safe_regex=RegexMatcher(regex=pattern)))
     return AccessLogFilter(header_filter=HeaderFilter(header=matcher))
 
 
-def _status(lowest: int, highest: int) -> AccessLogFilter:
-    return _both(_compare(ComparisonFilterOp.GE, lowest), _compare(ComparisonFilterOp.LE, highest))
-
-
-def _compare(op: ComparisonFilterOp, value: int) -> AccessLogFilter:
+def _status(op: ComparisonFilterOp, value: int) -> AccessLogFilter:
     # Envoy demands a runtime key; nobody sets it.
     fixed = RuntimeUInt32(default_value=value, runtime_key="authz.fixed")
     return AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=ComparisonFilter(op=op, value=fixed)))

@@ -26,6 +26,7 @@ from xds.type.matcher.v3 import matcher_pb2
 from authz import wire
 from authz.errors import RejectedError
 from authz.model.inventory import Inventory
+from authz.model.paths import quote
 from authz.settings import Settings
 from authz.xds import clusters, filters, listeners, routes, translation
 
@@ -78,8 +79,10 @@ class Snapshot:
     operations: frozenset[OperationKey]
 
 
-def build(inventory: Inventory, settings: Settings) -> Snapshot:
+def build(inventory: Inventory, settings: Settings, documents: Mapping[str, str] | None = None) -> Snapshot:
     """The resources of an inventory.
+
+    `documents` maps paths to JSON texts that Envoy answers by itself on every host: the gateway's own key set.
 
     Raises:
         UsageError: settings or an address that Envoy could not use.
@@ -87,6 +90,7 @@ def build(inventory: Inventory, settings: Settings) -> Snapshot:
     filters.check_cors(settings)
     table = routes.build(inventory, settings, partial(clusters.cluster_name, settings=settings))
     guard(table, settings)
+    _publish(table, documents or {})
     packed_table = any_pb2.Any()
     packed_table.Pack(table, deterministic=True)
     extension = filters.check(filters.check_headers(inventory, settings), settings)
@@ -173,6 +177,18 @@ def guard(table: route_pb2.RouteConfiguration, settings: Settings) -> None:
             origin = filters.cors_origin(settings)
             method = translation.method_header(settings)
             _first(host, {method: "OPTIONS", "access-control-request-method": ".+", "origin": origin}, preflight)
+
+
+def _publish(table: route_pb2.RouteConfiguration, documents: Mapping[str, str]) -> None:
+    """Answer some paths by ourselves. A document of that path in an API is out of reach then."""
+    for path, text in documents.items():
+        table.max_direct_response_body_size_bytes.value = max(4096, *(len(one.encode()) for one in documents.values()))
+        for host in table.virtual_hosts:
+            if host.HasField("matcher"):
+                document = route_components_pb2.Route(name=path)
+                document.direct_response.status = 200
+                document.direct_response.body.inline_string = text
+                _first(host, {":path": quote(path) + r"(\?.*)?", ":method": "GET|HEAD"}, document)
 
 
 def _first(

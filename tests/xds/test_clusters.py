@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType, ClusterDnsLookupFamily
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import SubjectAltNameMatcherSanType, UpstreamTlsContext
@@ -11,7 +13,9 @@ from authz.errors import UsageError
 from authz.model.service import Backend, Protocol
 from authz.settings import Settings
 from authz.xds import clusters
-from harness.dataplane import an_inventory, an_operation
+from harness.dataplane import Start, an_inventory, an_operation
+from harness.http import Upstream
+from harness.tls import Authority
 
 
 def the_cluster(address: str, protocol: Protocol | None = None, **settings: object) -> Cluster:
@@ -167,3 +171,43 @@ def test_limits_and_look_ups_are_settings() -> None:
 def test_a_dns_server_is_an_address() -> None:
     with pytest.raises(UsageError, match="not a DNS server"):
         the_cluster("http://b.example", dns_resolvers=("dns.example",))
+
+
+# -- with a real Envoy ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "trusted", "status"),
+    [
+        (("localhost",), True, 200),
+        (("other.example",), True, 503),
+        (("localhost",), False, 503),
+    ],
+    ids=["good", "other name", "unknown authority"],
+)
+async def test_a_backend_must_be_who_it_is_asked_to_be(
+    start: Start, tmp_path: Path, names: tuple[str, ...], trusted: bool, status: int
+) -> None:
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    leaf = (ours if trusted else theirs).leaf("server", *names)
+    async with Upstream(tls=leaf.server_context()) as secure:
+        backend = Backend(f"https://localhost:{secure.port}")
+        async with start(an_inventory(an_operation("/a", backend=backend)), backend_tls_ca=str(ours.cert)) as gateway:
+            answer = await gateway.get("/a")
+
+    assert answer.status == status
+
+
+async def test_a_backend_may_want_our_certificate(start: Start, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    server, client = authority.leaf("server"), authority.leaf("client", "gateway.example")
+    settings = {"backend_tls_ca": str(authority.cert)}
+    shown = {"backend_tls_cert": str(client.cert), "backend_tls_key": str(client.key)}
+    async with Upstream(tls=server.server_context(client_ca=authority.cert)) as secure:
+        inventory = an_inventory(an_operation("/a", backend=Backend(f"https://127.0.0.1:{secure.port}")))
+        async with start(inventory, **settings) as gateway:
+            without = await gateway.get("/a")
+        async with start(inventory, **settings, **shown) as gateway:
+            answer = await gateway.get("/a")
+
+    assert (without.status, answer.status) == (503, 200)

@@ -15,7 +15,8 @@ from authz.model.service import Backend
 from authz.settings import Settings
 from authz.xds import filters, snapshot
 from authz.xds.snapshot import Kind, Resources, Snapshot
-from harness.dataplane import KEY, an_inventory, an_operation
+from harness.dataplane import KEY, Start, an_inventory, an_operation
+from harness.http import Upstream
 
 PLAIN = an_inventory(an_operation("/open"), an_operation("/key", needs=KEY, cost=1))
 
@@ -116,3 +117,20 @@ def test_an_operation_that_no_config_has_is_refused() -> None:
 
 def test_every_setting_in_front_of_the_routes_passes_the_check() -> None:
     snapshot.check(build(an_operation("/a", needs=KEY), cors_preset="basic", method_override=True))
+
+
+async def test_a_document_of_our_own_is_answered_by_envoy(start: Start, backend: Upstream) -> None:
+    text = '{"keys": ["' + "k" * 5000 + '"]}'
+    inventory = an_inventory(an_operation("/open"))
+    async with start(inventory) as gateway:
+        published = snapshot.build(inventory, gateway.settings, {"/.well-known/jwks.json": text})
+        gateway.ads.publish(published)
+        outcome = await gateway.outcome_of(published.version)
+        answers = [await gateway.get(f"/.well-known/jwks.json{more}") for more in ("", "?x", "/")]
+        open_still = await gateway.get("/open")
+
+    assert outcome.ok, outcome.message
+    assert [one.status for one in answers] == [200, 200, 404]
+    assert (answers[0].body.decode(), answers[0].header("content-type")) == (text, "application/json")
+    assert open_still.status == 200
+    assert [one.path for one in backend.seen] == ["/open"]
