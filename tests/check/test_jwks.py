@@ -193,6 +193,23 @@ async def test_those_who_come_while_a_fetch_runs_wait_for_it(world, server, rsa_
     assert not world.sets.may_help(provider, world.clock())
 
 
+async def test_only_so_many_wait_for_an_issuer_that_hangs(world, server, monkeypatch):
+    async def hang(_):
+        await server.hold.wait()
+
+    monkeypatch.setattr("authz.check.jwks._MOST_WAITING", 2)
+    server.say("/keys", hang)
+    provider = world.provider()
+    waiting = []
+    while world.sets.may_help(provider, world.clock()):
+        waiting.append(asyncio.ensure_future(world.sets.fetch(provider)))
+        await asyncio.sleep(0)
+    await world.sets.close()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert len(waiting) == 2
+
+
 async def test_rotation_makes_a_new_set_and_the_same_answer_keeps_the_old_one(world, server, rsa_keys, jwk):
     provider = world.provider()
     server.say("/keys", {"keys": [jwk(rsa_keys[0])]})

@@ -10,6 +10,8 @@ import json
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from authz.check.decide import NeedKeys, Reason
 from authz.check.jwks import KeySet, PublicJwk
@@ -297,3 +299,29 @@ def test_the_expiry_of_a_token_for_ourselves():
         expiry("ya29.opaque")
     with pytest.raises(ValueError, match="expiry"):
         expiry(by_hand(HEADER, claims(exp=...)))
+
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \n"
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(GOOD) - 1), st.sampled_from(ALPHABET), st.booleans())
+def test_no_other_text_passes_for_a_good_token(place, char, insert):
+    changed = GOOD[:place] + char + GOOD[place + (not insert) :]
+    verifier = Verifier(Sets(a_set()), skew=60, size=10)
+    verifier.verify(GOOD, PROVIDER, NOW)
+
+    assert isinstance(verifier.verify(changed, PROVIDER, NOW), Claims) is (changed == GOOD)
+
+
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=8,
+    ),
+    st.sampled_from(["iss", "exp", "nbf", "iat", "aud", "azp", "client_id", "scope", "scp"]),
+)
+def test_claims_of_any_type_give_a_verdict(value, name):
+    assert isinstance(judge(by_hand(HEADER, claims(**{name: value}))), Claims | Reason)

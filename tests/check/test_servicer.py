@@ -229,6 +229,23 @@ async def test_the_book_of_the_first_moment_holds_to_the_end_of_a_call(gateway):
     assert decision(ANSWER(await reply)) == "allow"
 
 
+@pytest.mark.parametrize(
+    ("headers", "name", "reason"),
+    [
+        # Bytes that are not UTF-8 reach Check as "!" while backends see the bytes.
+        ({"x-api-key": "good!key"}, "GetShelf", "KEY_INVALID"),
+        # A folded header line arrives with a blank in the middle.
+        ({"x-api-key": "good- key"}, "GetShelf", "KEY_INVALID"),
+        ({"authorization": "Bearer aa.bb. cc"}, "Token", "TOKEN_MALFORMED"),
+        # What `Connection:` names is gone before Check sees it.
+        ({"connection": "x-api-key"}, "GetShelf", "KEY_MISSING"),
+        ({"x-endpoint-api-consumer-number": "1", "x-endpoint-api-userinfo": "e30"}, "GetShelf", "KEY_MISSING"),
+    ],
+)
+async def test_credentials_that_were_bent_on_the_way(gateway, headers, name, reason):
+    assert decision(await gateway.ask(headers=headers, name=name)) == reason
+
+
 GUARDED = [a_check_request("/x?key=bad", {"authorization": "Bearer a.b.c"}, name=n) for n in ("GetShelf", "Both")]
 
 
