@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import time
 from typing import Any
 
 import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from harness.http import Request, Response
 
 
@@ -21,6 +25,21 @@ class Issuer:
     def jwks(self) -> dict[str, Any]:
         public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self._key.public_key()))
         return {"keys": [{**public, "kid": self.kid, "use": "sig", "alg": "RS256"}]}
+
+    def certificates(self) -> dict[str, str]:
+        """The key as an X.509 map: key id to PEM certificate."""
+        name, now = x509.Name([]), datetime.datetime.now(datetime.UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(self._key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now)
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .sign(self._key, hashes.SHA256())
+        )
+        return {self.kid: certificate.public_bytes(Encoding.PEM).decode()}
 
     def token(self, *, headers: dict[str, Any] | None = None, **claims: Any) -> str:
         claims.setdefault("exp", int(time.time()) + 3600)
