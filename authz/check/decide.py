@@ -67,11 +67,6 @@ class Reason(enum.Enum):
         self.sentence = sentence
         self.depth = len(type(self).__members__)
 
-    @property
-    def wants_token(self) -> bool:
-        """Whether RFC 6750 asks for a Bearer challenge (with 401, 400 and 403 of a token)."""
-        return self.name.startswith("TOKEN_") and self.http != 503
-
     def message(self, detail: str = "") -> str:
         """What the caller reads."""
         text = self.sentence.format(detail=detail)
