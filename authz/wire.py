@@ -65,6 +65,7 @@ CONSUMER_NUMBER: Final = "API-Consumer-Number"
 OPERATION_NAME: Final = "API-Operation-Name"
 FORWARDED_AUTHORIZATION: Final = "x-forwarded-authorization"
 METHOD_OVERRIDE: Final = "x-http-method-override"
+ORIGINAL_PATH: Final = "x-envoy-original-path"
 EFFECTIVE_METHOD: Final = "x-authz-method"
 """What routes match methods on when overrides are enabled: written before routing, removed before the backend."""
 
@@ -77,4 +78,4 @@ def upstream_headers(prefix: str) -> dict[str, str]:
 
 def reserved_headers(prefix: str) -> tuple[str, ...]:
     """Headers that only the gateway may write: removed from every request on every route, open ones too."""
-    return (*upstream_headers(prefix).values(), FORWARDED_AUTHORIZATION, "x-envoy-original-path")
+    return (*upstream_headers(prefix).values(), FORWARDED_AUTHORIZATION, ORIGINAL_PATH)

@@ -12,8 +12,10 @@ literals only. One trailing slash of a request path is accepted. Matching is cas
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 STAR = "*"
 DOUBLE_STAR = "**"
@@ -60,6 +62,21 @@ class Template:
     def shape(self) -> tuple[tuple[str, ...], str]:
         """What decides which paths match: variable names do not."""
         return self.segments, self.verb
+
+    def wider(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Shapes that match every path of this template: with stars for literals, or `**` for the rest.
+
+        Only the last few literals are considered: their stars multiply.
+        """
+        start = max(0, len(self.segments) - 6)
+        choices = [
+            (segment,) if segment in {STAR, DOUBLE_STAR} else (segment, STAR) for segment in self.segments[start:]
+        ]
+        for tail in product(*choices):
+            yield (*self.segments[:start], *tail), self.verb
+        for verb in {self.verb, ""}:
+            for cut in range(len(self.segments)):
+                yield (*self.segments[:cut], DOUBLE_STAR), verb
 
     @cached_property
     def is_exact(self) -> bool:

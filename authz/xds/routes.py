@@ -11,7 +11,7 @@ fractions are running totals, and a request that falls to a config sees that con
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from itertools import accumulate, groupby
 from urllib.parse import urlsplit
 
@@ -144,7 +144,7 @@ class _Writer:
         self.settings = settings
         self.cluster_of = cluster_of
         self.share = _wire(Route(match=share))
-        self.actions: dict[tuple[Backend, float], bytes] = {}
+        self.actions: dict[tuple[Backend, float, bool], bytes] = {}
         self.methods: dict[str, bytes] = {ANY_METHOD: b""}
         names = {wire.CONTEXT_SERVICE: config.name, wire.CONTEXT_CONFIG: config.id, wire.CONTEXT_OPERATION: ""}
         self.identity = Route()
@@ -162,12 +162,15 @@ class _Writer:
         def order(operation: Operation) -> tuple[object, ...]:
             return operation.template.sort_key, operation.method == ANY_METHOD, operation.method
 
-        for _, group in groupby(sorted(self.config.operations, key=order), key=lambda each: each.template.shape):
-            operations = list(group)
-            template = operations[0].template
+        ordered = sorted(self.config.operations, key=order)
+        shapes = {shape: list(group) for shape, group in groupby(ordered, key=lambda each: each.template.shape)}
+        methods = {shape: {operation.method for operation in group} for shape, group in shapes.items()}
+        for group in shapes.values():
+            template = group[0].template
+            allowed = set().union(*(methods[shape] for shape in template.wider() if shape in methods))
             paths = [self._match(path) for path in self._paths(template)]
-            routes = [path + what for what in map(self._route, operations) for path in paths]
-            denials = [path + what for what in self._denials(template, operations) for path in paths]
+            routes = [path + what for what in map(self._route, group) for path in paths]
+            denials = [path + what for what in self._denials(template, allowed) for path in paths]
             yield tree.Branch(template, tree.routes(*routes), tree.routes(*denials), layer)
 
     def tail(self) -> Iterator[bytes]:
@@ -201,10 +204,10 @@ class _Writer:
             self.methods[method] = self._method(method)
         return self.methods[method] + self._action(operation) + self._identity(operation)
 
-    def _denials(self, template: Template, operations: Sequence[Operation]) -> Iterator[bytes]:
-        methods = [operation.method for operation in operations]
-        if ANY_METHOD not in methods:
-            allow = Route(response_headers_to_add=[_header("allow", ", ".join(methods))])
+    def _denials(self, template: Template, allowed: Collection[str]) -> Iterator[bytes]:
+        """The 405 of a template. `allowed` are its methods and those of wider templates, which its paths have too."""
+        if ANY_METHOD not in allowed:
+            allow = Route(response_headers_to_add=[_header("allow", ", ".join(sorted(allowed)))])
             what = _answer(405, UNKNOWN_METHOD.format(template=template.text))
             but_options = self._method("OPTIONS", other_than=True) if self.settings.cors_preset else b""
             yield but_options + self._refusal(what) + _wire(allow)
@@ -227,35 +230,40 @@ class _Writer:
             quota = self.quotas[checked]
             quota.rate_limits[0].actions[_OPERATION_ENTRY].generic_key.descriptor_value = selector
             _switch_on(route, RATE_LIMIT_FILTER, quota)
-        if translation.is_remote(operation.backend, settings) and translation.needs_script(operation):
+        if self._is_scripted(operation):
             _switch_on(route, translation.FILTER_NAME, translation.script_settings(operation))
         return _wire(route)
 
     def _action(self, operation: Operation) -> bytes:
-        key = operation.backend, operation.stream_timeout
+        scripted = self._is_scripted(operation)
+        key = operation.backend, operation.stream_timeout, scripted
         if (done := self.actions.get(key)) is None:
-            action = _action(*key, self.settings, self.cluster_of(operation.backend))
-            done = self.actions[key] = _wire(Route(route=action))
+            route = Route(route=_action(operation, self.settings, self.cluster_of(operation.backend)))
+            if translation.is_remote(operation.backend, self.settings) and not scripted:
+                translation.rewrite(route, operation.backend)
+            done = self.actions[key] = _wire(route)
         return done
+
+    def _is_scripted(self, operation: Operation) -> bool:
+        return translation.is_remote(operation.backend, self.settings) and translation.needs_script(operation)
 
 
 # -- what becomes of a request --------------------------------------------------------------------------------
 
 
-def _action(backend: Backend, stream_timeout: float, settings: Settings, cluster: str) -> RouteAction:
+def _action(operation: Operation, settings: Settings, cluster: str) -> RouteAction:
     """Where to, and for how long.
 
     An operation with a stream timeout has no deadline, because Envoy's runs until the last byte of the answer; it
     may be silent for that long. Otherwise the idle timeout stays behind the deadline: 504 comes before 408.
     """
-    action = RouteAction(cluster=cluster)
+    action, backend, stream_timeout = RouteAction(cluster=cluster), operation.backend, operation.stream_timeout
     deadline = backend.deadline if backend.deadline > 0 else DEFAULT_DEADLINE
     streams = stream_timeout > 0
     _set(action.timeout, 0 if streams else deadline)
     _set(action.idle_timeout, stream_timeout if streams else max(deadline + 1, settings.stream_idle_timeout))
     if translation.is_remote(backend, settings):
         action.host_rewrite_literal = _host(backend.address)
-        translation.rewrite(action, backend)
     if settings.retry_count > 0:
         _retry(action.retry_policy, settings)
         if settings.per_try_timeout > 0 and not streams:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation
 from envoy.config.core.v3.base_pb2 import HeaderValueOption
-from envoy.config.route.v3.route_components_pb2 import RouteAction
+from envoy.config.route.v3.route_components_pb2 import Route
 from envoy.extensions.filters.http.lua.v3.lua_pb2 import Lua, LuaPerRoute
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 
@@ -64,7 +64,7 @@ function envoy_on_request(handle)
     result = result .. glue .. variable[1] .. "=" .. value
     glue = "&"
   end
-  headers:replace("x-envoy-original-path", original)
+  headers:replace("{wire.ORIGINAL_PATH}", original)
   headers:replace(":path", result)
 end
 """
@@ -95,16 +95,20 @@ def is_remote(backend: Backend, settings: Settings) -> bool:
     return bool(backend.address) and not settings.backend_override
 
 
-def rewrite(action: RouteAction, backend: Backend) -> None:
+def rewrite(route: Route, backend: Backend) -> None:
     """Translate the path as far as Envoy can by itself. Only for remote backends."""
-    path = path_of(backend.address)
-    escaped = path.replace("\\", "\\\\")
+    path = path_of(backend.address).replace("\\", "\\\\")
     if backend.path_translation is PathTranslation.CONSTANT:
-        action.regex_rewrite.pattern.regex = "^/.*$"
-        action.regex_rewrite.substitution = escaped or "/"
+        pattern, path = "^/.*$", path or "/"
     elif path:
-        action.regex_rewrite.pattern.regex = "^/"
-        action.regex_rewrite.substitution = f"{escaped}/"
+        pattern, path = "^/", f"{path}/"
+    else:
+        return
+    route.route.regex_rewrite.pattern.regex = pattern
+    route.route.regex_rewrite.substitution = path
+    # Envoy adds headers before it rewrites; its own such header is silenced together with the other x-envoy-.
+    original = route.request_headers_to_add.add(append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD)
+    original.header.key, original.header.value = wire.ORIGINAL_PATH, "%REQ(:path)%"
 
 
 def needs_script(operation: Operation) -> bool:

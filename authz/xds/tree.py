@@ -167,7 +167,7 @@ def _runs(values: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 def _assign(keys: set[str], by_prefix: dict[str, list[Branch]]) -> dict[str, list[Branch]]:
     """Under each key, its own templates and those of shorter prefixes that could match a path below the key."""
-    groups: dict[str, list[Branch]] = {key: [] for key in keys}
+    groups: dict[str, list[Branch]] = {key: [] for key in sorted(keys)}
     for prefix, branches in by_prefix.items():
         groups[_longest(keys, prefix)] += branches
     lengths = sorted(set(map(len, by_prefix)))

@@ -150,6 +150,22 @@ async def test_a_known_path_says_which_methods_it_has(start: Start, backend: Ups
         assert not backend.seen
 
 
+ALLOWS = [
+    ("/a/x", "GET, POST, PUT"),  # its own, those of a star, those of everything
+    ("/a/y", "POST, PUT"),
+    ("/a/y/z", "PUT"),
+    ("/a/y:run", "PATCH, PUT"),
+    ("/b", "DELETE"),
+]
+
+
+@pytest.mark.parametrize(("path", "allow"), ALLOWS)
+async def test_allow_has_the_methods_of_wider_templates_too(start: Start, path: str, allow: str) -> None:
+    config = a_config("GET /a/x", "POST /a/{y}", "PUT /a/**", "PATCH /a/{y}:run", "DELETE /b")
+    async with start(live(config), colon_in_wildcards=False) as gateway:
+        assert (await gateway.get(path, method="TRACE")).header("allow") == allow
+
+
 async def test_an_unknown_path_is_a_404_before_anything_is_asked(start: Start) -> None:
     async with start(live(a_config("GET /a"))) as gateway:
         response = await gateway.get("/b?key=1")
