@@ -1,4 +1,4 @@
-"""May this call pass?
+"""Where one question is answered: may this call pass.
 
 bytes -> `call` -> `decide` (pure; looks up in `keys`, `jwt` and `tokens`) -> `reply` -> bytes. `servicer` is the shell
 that fetches what `decide` finds missing: key sets through `jwks` and `fetch`, API keys from the store.
