@@ -30,7 +30,7 @@ METHOD: Final = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAg
 LINGER_SECONDS: Final = 30.0
 """How long old clusters stay after routes changed: a request may sit in Check, and be retried, for about as long."""
 REMEMBERED_SECONDS: Final = 60.0
-"""An Envoy whose stream broke still serves; it reconnects within half a minute, or is gone."""
+"""An Envoy whose stream broke still serves what it had, until it is back and was brought up to date, or is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ class Conversation:
     waiting: Snapshot | None = None
     held: dict[Kind, Resources] = field(default_factory=dict)
     retiring: frozenset[str] = frozenset()
+    _held_before: dict[Kind, Resources] = field(default_factory=dict)
     _steps: deque[_Step] = field(default_factory=deque)
     _channels: dict[Kind, _Channel] = field(default_factory=lambda: {kind: _Channel() for kind in Kind})
     _nonces: int = 0
@@ -123,7 +124,7 @@ class Conversation:
         if self.current is None or self.coming is not None:
             return [], []
         self.retiring = frozenset()
-        self.held = {kind: self.current.resources[kind] for kind in self.held}
+        self.held = self._held_before = {kind: self.current.resources[kind] for kind in self.held}
         self._steps.extend(tidy(self.current))
         return self._go_on()
 
@@ -153,6 +154,7 @@ class Conversation:
     def _refused(self, channel: _Channel, words: str) -> Said:
         """Back to what was there. Envoy may have taken a part of what it refused, so that kind is sent once more."""
         refused, self.coming = self.coming, None
+        self.held = self._held_before
         channel.has, channel.sent = "", ""
         self._steps.clear()
         if refused is None or refused is self.current:  # even the way back is refused: leave it alone
@@ -160,10 +162,11 @@ class Conversation:
         if self.current is not None:
             self._begin(self.current)
         responses, outcomes = self._go_on()
-        return responses, [Outcome(refused.version, self.node, ok=False, message=words), *outcomes]
+        return responses, [Outcome(refused.version, self.node, ok=False, message=words.strip()), *outcomes]
 
     def _begin(self, snapshot: Snapshot) -> None:
         self.coming = snapshot
+        self._held_before = self.held
         self.held = bridge(self.held or snapshot.resources, snapshot)
         self._steps.extend(make(self.held, snapshot))
 
@@ -334,7 +337,6 @@ class AdsServer:
         self._carry(stream, stream.talk.hear(request))
         if not known and stream.talk.node:
             log.info("Envoy %s connected", stream.talk.node)
-            self._departed.pop(stream.talk.node, None)
 
     def _carry(self, stream: _Stream, said: Said) -> None:
         """Send and report. What was refused is offered to nobody any more, unless another Envoy took it."""

@@ -57,6 +57,8 @@ class PlayedEnvoy:
     def __init__(self, talk: Conversation, refuses: Iterable[str] = ()) -> None:
         self.talk = talk
         self.refuses = set(refuses)
+        self.dislikes = b""
+        self.disliked = 0
         self.heard: list[tuple[Kind, frozenset[str]]] = []
         self.outcomes: list[Outcome] = []
         self.versions: dict[Kind, str] = {}
@@ -84,7 +86,9 @@ class PlayedEnvoy:
         kind = Kind(response.type_url)
         self.heard.append((kind, frozenset(one.value.decode("latin-1")[2:30] for one in response.resources)))
         request = discovery_pb2.DiscoveryRequest(type_url=kind.value, response_nonce=response.nonce)
-        if response.version_info in self.refuses:
+        text = response.SerializeToString()
+        if response.version_info in self.refuses or (self.dislikes and self.dislikes in text):
+            self.disliked += 1
             request.error_detail.message = "no, thank you"
             request.version_info = self.versions.get(kind, "")
         else:
@@ -200,6 +204,19 @@ def test_a_refusal_is_reported_once_and_leads_back() -> None:
     envoy.tidied()
     assert envoy.versions == {kind: first.resources[kind].version for kind in Kind}
     assert envoy.kinds.count(Kind.ROUTES) == 2  # the refused one, and the way back
+
+
+def test_what_was_refused_is_not_sent_again_on_the_way_back() -> None:
+    envoy = connected(built("a"))
+    envoy.offered(built("b"))
+    envoy.dislikes = b"worse.example"
+    envoy.offered(built("worse"))
+    envoy.offered(built("c"))
+    envoy.tidied()
+
+    assert envoy.disliked == 1
+    assert [one.ok for one in envoy.outcomes] == [True, True, False, True]
+    assert envoy.talk.current == built("c")
 
 
 def test_an_envoy_that_refuses_everything_is_left_alone() -> None:
