@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+
 from harness.dataplane import Start, a_gateway
 from harness.http import Upstream
 
