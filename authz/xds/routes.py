@@ -68,20 +68,26 @@ def build(inventory: Inventory, settings: Settings, cluster_of: ClusterOf) -> Ro
     """The whole route table.
 
     Raises:
-        UsageError: a header setting is not `name=value`.
+        UsageError: a header setting is not `name=value`, or two services have one host name.
     """
     table = RouteConfiguration(name=wire.ROUTE_CONFIG_NAME)
     _headers(table, settings)
     if settings.cors_preset:
         table.typed_per_filter_config[CORS_FILTER].Pack(_cors(settings))
     default = settings.default_service or (inventory.services[0].name if len(inventory.services) == 1 else "")
-    taken: set[str] = set()
+    taken: dict[str, str] = {}
     for service in inventory.services:
-        domains = [_domain(service.name), *(["*"] if service.name == default else [])]
-        host = table.virtual_hosts.add(name=service.name, domains=[d for d in domains if d not in taken])
-        taken.update(domains)
+        domain = _domain(service.name)
+        if domain in taken:
+            raise UsageError(
+                f"{taken[domain]} and {service.name} have one host name", "Take one of them out of service."
+            )
+        taken[domain] = service.name
+        host = table.virtual_hosts.add(
+            name=service.name, domains=[domain, "*"] if service.name == default else [domain]
+        )
         host.matcher.CopyFrom(_matcher(service, settings, cluster_of))
-    if "*" not in taken:
+    if default not in taken.values():
         table.virtual_hosts.append(_nowhere())
     return table
 
@@ -152,6 +158,7 @@ class _Writer:
         self.nobody = _wire(self.identity)
         if settings.strict_transport_security:
             self.identity.response_headers_to_add.append(_header("strict-transport-security", HSTS))
+        self.logged = self.identity.metadata.filter_metadata[wire.ROUTE_METADATA].fields[wire.CONTEXT_OPERATION]
         self.check = ExtAuthzPerRoute()
         self.check.check_settings.context_extensions.update(names)
         self.quotas = {checked: _quota(names, checked=checked) for checked in (True, False)}
@@ -220,7 +227,7 @@ class _Writer:
     def _identity(self, operation: Operation) -> bytes:
         settings, route, selector = self.settings, self.identity, operation.selector
         route.name = selector
-        route.metadata.filter_metadata[wire.ROUTE_METADATA].fields[wire.CONTEXT_OPERATION].string_value = selector
+        self.logged.string_value = selector
         route.typed_per_filter_config.clear()
         checked = needs_check(operation, settings)
         if checked:

@@ -24,7 +24,7 @@ from xds.type.matcher.v3.matcher_pb2 import Matcher
 from authz.model.paths import DOUBLE_STAR, STAR, Template, quote
 
 LIST_SIZE = 12
-"""Templates that one list may hold. A question costs Envoy about as much as three routes, so shorter gains nothing."""
+"""Templates that one list may hold. Of 1,000 operations, the worst costs Envoy as much with 6 and 4 µs more with 24."""
 MOST_COPIES = 3
 """How many copies of a template's routes the tree may hold besides the first, on average."""
 VERB = -1

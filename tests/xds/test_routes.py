@@ -242,6 +242,11 @@ async def test_a_host_chooses_the_service(
         assert (await gateway.get(path, host=host)).status == status
 
 
+def test_two_services_cannot_have_one_host_name() -> None:
+    with pytest.raises(UsageError, match=r"ONE\.test:1"):
+        routes.build(live(TWO[0], a_config(name="ONE.test:1")), Settings(), lambda _: "local")
+
+
 async def test_without_a_service_every_host_is_unknown(start: Start) -> None:
     async with start(live()) as gateway:
         response = await gateway.get("/")
