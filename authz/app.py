@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import json
 import logging
 import signal
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ HEARTBEAT_SECONDS = 2.0
 LIVE_SECONDS = 30.0
 POLL_SECONDS = 0.05
 SIGNING_KEY = "backend-signing-key"
+KEY_SET_PATH = "/.well-known/jwks.json"
 FIRST_CONSUMER = "default"
 
 
@@ -64,6 +66,7 @@ class Gateway:
         self.id = uuid.uuid4().hex[:12]
         self.tally = Tally()
         self.book = Live()
+        self.documents: Mapping[str, str] = {}
         self.sidecar = settings.sidecar_address or f"unix:{run_dir / 'sidecar.sock'}"
         self.xds = settings.xds_address or f"unix:{run_dir / 'xds.sock'}"
 
@@ -97,7 +100,9 @@ class Gateway:
             await ads.start()
             stack.push_async_callback(ads.stop)
             self.xds = ads.address
-            self.follower = Follower(self.store, self.book, ads, keys, key_sets, tokens, settings, self.id)
+            self.follower = Follower(
+                self.store, self.book, ads, keys, key_sets, tokens, settings, self.id, self.documents
+            )
             await asyncio.to_thread(self._say_hello)
             stack.callback(self._say_goodbye)
             for job in (self.follower.run(), self._beat()):
@@ -269,6 +274,12 @@ def _tell(
     screen.examples(curl.examples(configs, url, settings, key=key, token=sample.token if sample else ""))
     if sample:
         screen.examples(sample.refusals(url, key))
+
+
+def _published(issuer: str, key: OwnKey) -> Mapping[str, str]:
+    """What a backend needs to verify the gateway's own tokens: its key set, and the way there (OpenID discovery)."""
+    discovery = {"issuer": issuer, "jwks_uri": f"{issuer}{KEY_SET_PATH}"}
+    return {KEY_SET_PATH: json.dumps(key.jwks()), "/.well-known/openid-configuration": json.dumps(discovery)}
 
 
 def _secret(file: str) -> str:

@@ -65,6 +65,10 @@ class Publisher(Protocol):
         """Make this what every Envoy gets."""
         ...
 
+    def nodes(self) -> Sequence[str]:
+        """The Envoys that are connected."""
+        ...
+
     def active_versions(self) -> frozenset[str]:
         """The snapshots that some Envoy may still be running."""
         ...
@@ -104,6 +108,7 @@ class Follower:
     tokens: Tokens
     settings: Settings
     gateway: str
+    documents: Mapping[str, str] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
     revision: int = -1
     key_revision: int = 0
@@ -149,6 +154,7 @@ class Follower:
     async def step(self) -> None:
         """Catch up with the store's configs, once."""
         async with self._turn:
+            self._let_go()
             if await asyncio.to_thread(self.store.revision) == self.revision:
                 return
             changes = await asyncio.to_thread(self.store.changes, max(self.revision, 0))
@@ -195,7 +201,7 @@ class Follower:
         return Built(live, book, snapshot, warnings)
 
     def _snapshot(self, inventory: Inventory) -> Snapshot:
-        snapshot = build(inventory, self.settings)
+        snapshot = build(inventory, self.settings, self.documents)
         check(snapshot)
         return snapshot
 
@@ -250,7 +256,7 @@ class Follower:
         }
 
     async def settle(self, outcome: Outcome) -> None:
-        """Record what one Envoy said to one snapshot, and let go of what no Envoy runs any more."""
+        """Record what one Envoy said to one snapshot."""
         async with self._turn:
             built = self._latest
             if built is None or built.snapshot.version != outcome.version:
@@ -270,7 +276,13 @@ class Follower:
     async def _accepted(self, built: Built) -> None:
         for rollout in built.pending:
             await self._settle_one(rollout, RolloutStatus.LIVE, built.warnings.get(rollout.service, ""))
-        if self.publisher.active_versions() <= {built.snapshot.version}:
+
+    def _let_go(self) -> None:
+        """Drop the operations of configs that no Envoy runs any more, requests under way included."""
+        built = self._latest
+        if built is None or self.book.book is built.book:
+            return
+        if self.publisher.nodes() and self.publisher.active_versions() <= {built.snapshot.version}:
             self.book.swap(built.book)
 
     async def _settle_one(self, rollout: Rollout, status: RolloutStatus, message: str) -> None:
