@@ -38,7 +38,7 @@ def test_a_template_is_read(
     assert {variable.name: (variable.start, variable.stop) for variable in template.variables} == variables
 
 
-NO_TEMPLATES = (
+NO_TEMPLATES = (  # noqa: SIM905 - one a line would hide the patterns
     "a a/b {x} {x=/a} // /a//b /a/ /a/{x}/ /:verb /a/:verb /a: /*: /**: /{x}:: /{x}: /a:b:c /a:b/c "
     "/{ /} /{} /a/{x /a/x} /a/{x. /{x={y}} /{{x}} /a{x} /{x}b /a{x}b /{x}{y} /{x}b{y} /a/b{x}/c "
     "/{x=/a} /{x=a/} /{x=} /{=a} /{x=a:v} /*** /a* /*a /**/* /**/** /**/{x} /{x=**}/{y=**} /{1x} /{x}/{x} "

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from authz.model.auth import JwtProvider
 from authz.model.quota import Limit, Metric
 from authz.model.service import LOCAL, Api, Backend, Operation
+from authz.sources.node import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,8 @@ class Reading:
     """One document. Lists grow while it is read; `host` is '' where the document names none."""
 
     file: str
+    host_at: tuple[Node, str]
     host: str = ""
-    host_line: int = 0
     api: Api = field(default_factory=lambda: Api("", ""))
     operations: list[Operation] = field(default_factory=list)
     providers: dict[str, JwtProvider] = field(default_factory=dict)
@@ -38,3 +39,9 @@ class Reading:
     endpoint: str = ""
     target: str = ""
     keep_escaped_slashes: bool = False
+
+    @property
+    def host_line(self) -> int:
+        """Where the host stands, or should. Asked for in findings only: in a large JSON text it costs a search."""
+        node, key = self.host_at
+        return node.line(key)

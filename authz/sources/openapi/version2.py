@@ -16,11 +16,10 @@ from authz.sources.openapi.security import Guard
 def read(document: Document, service: str) -> Reading:
     """What a document of OpenAPI 2.0 says. `service` names it if it has no host."""
     root = Node(document, document.root, "the document")
-    reading = Reading(document.file, keep_escaped_slashes=keeps_escaped_slashes(root))
+    reading = Reading(document.file, (root, "host"), keep_escaped_slashes=keeps_escaped_slashes(root))
     check_names(root, ROOT2)
     host = root.text("host")
     reading.host = service_name(root, "host", host) if host else service
-    reading.host_line = root.line("host")
     base = base_path(root, "basePath", root.text("basePath"))
     reading.api = api(root, api_name(root, "x-google-api-name"), reading.host, base)
     _endpoints(root, reading)

@@ -22,7 +22,9 @@ _VARIABLE = re.compile(r"\{([^{}]+)\}")
 def read(document: Document, service: str) -> Reading:
     """What a document of OpenAPI 3.x says. `service` names it if none of its servers does."""
     root = Node(document, document.root, "the document")
-    reading = Reading(document.file, is_version3=True, keep_escaped_slashes=keeps_escaped_slashes(root))
+    reading = Reading(
+        document.file, (root, "servers"), is_version3=True, keep_escaped_slashes=keeps_escaped_slashes(root)
+    )
     check_names(root, ROOT3)
     management = root.child("x-google-api-management")
     if management:
@@ -60,7 +62,7 @@ def _server(root: Node, reading: Reading, service: str) -> str:
         message = "more than one server has 'x-google-endpoint'"
         marked[1].report("endpoints-many", message, "Keep it at the server that clients call.", "x-google-endpoint")
     chosen = _choose([_parse(node) for node in (marked or nodes)], service)
-    reading.host, reading.host_line = service, root.line("servers")
+    reading.host = service
     if marked:
         _endpoint(marked[0], reading)
     if chosen is None:
@@ -70,7 +72,7 @@ def _server(root: Node, reading: Reading, service: str) -> str:
         hint = "Mark the right one with 'x-google-endpoint: {}'."
         root.report("server-ignored", message, hint, "servers")
     if chosen.host:
-        reading.host, reading.host_line = _host(chosen, is_marked=bool(marked)), chosen.node.line("url")
+        reading.host, reading.host_at = _host(chosen, is_marked=bool(marked)), (chosen.node, "url")
     return base_path(chosen.node, "url", chosen.path)
 
 

@@ -28,13 +28,15 @@ class Map(dict[str, Any]):
     """A mapping that knows where it begins, and the line of each of its keys.
 
     YAML keeps `lines` parallel to the keys. JSON keeps none and looks into the text behind `start` when asked.
+    Both are made into a dictionary at the first question: most mappings are never asked.
     """
 
-    __slots__ = ("line", "lines", "start")
+    __slots__ = ("index", "line", "lines", "start")
 
     line: int
     lines: list[int]
     start: int
+    index: dict[str, int]
 
     @classmethod
     def at(cls, line: int) -> Map:
@@ -45,14 +47,12 @@ class Map(dict[str, Any]):
 
     def line_of(self, key: str, text: str) -> int:
         """The line of a key in the text that the mapping is from; the mapping's own if it has no such key."""
-        if key not in self:
-            return self.line
-        if self.lines:
-            return self.lines[list(self).index(key)]
-        value = self[key]
-        if isinstance(value, Map):
+        value = self.get(key)
+        if isinstance(value, Map) and not self.lines:
             return value.line
-        return self.line + text.count("\n", self.start, _json_key(text, self.start, key))
+        if not hasattr(self, "index"):
+            self.index = dict(zip(self, self.lines, strict=True)) if self.lines else _json_lines(self, text)
+        return self.index.get(key, self.line)
 
 
 class Real(float):
@@ -81,18 +81,21 @@ def kind(value: object) -> str:
     return next((name for type_, name in kinds if isinstance(value, type_)), "empty")
 
 
-def _json_key(text: str, start: int, key: str) -> int:
-    """Where in a JSON text the key of the object that begins at `start` stands."""
-    depth, last, string = 0, start, ""
-    for match in _JSON_KEY.finditer(text, start):
+def _json_lines(mapping: Map, text: str) -> dict[str, int]:
+    """The lines of an object's keys, from the JSON text that it is in."""
+    lines: dict[str, int] = {}
+    depth, string = 0, ""
+    line, seen = mapping.line, mapping.start
+    for match in _JSON_KEY.finditer(text, mapping.start):
         found = match.group()
         if found[0] == '"':
-            last, string = match.start(), found
-        elif found == ":":
-            if depth == 1 and json.loads(string) == key:
-                return last
-        else:
+            string, at = found, match.start()
+        elif found != ":":
             depth += 1 if found in "{[" else -1
             if not depth:
                 break
-    return start
+        elif depth == 1:
+            line += text.count("\n", seen, at)
+            seen = at
+            lines[json.loads(string)] = line
+    return lines
