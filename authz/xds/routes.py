@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
+from functools import cache
 from itertools import accumulate, groupby
 from urllib.parse import urlsplit
 
@@ -214,10 +215,10 @@ class _Writer:
     def _denials(self, template: Template, allowed: Collection[str]) -> Iterator[bytes]:
         """The 405 of a template. `allowed` are its methods and those of wider templates, which its paths have too."""
         if ANY_METHOD not in allowed:
-            allow = Route(response_headers_to_add=[_header("allow", ", ".join(sorted(allowed)))])
+            allow = _allow(", ".join(sorted(allowed)))
             what = _answer(405, UNKNOWN_METHOD.format(template=template.text))
             but_options = self._method("OPTIONS", other_than=True) if self.settings.cors_preset else b""
-            yield but_options + self._refusal(what) + _wire(allow)
+            yield but_options + self._refusal(what) + allow
 
     def _refusal(self, answer: DirectResponseAction) -> bytes:
         return _wire(Route(direct_response=answer)) + self.nobody
@@ -315,6 +316,11 @@ def _host(address: str) -> str:
     """The host of an address as a Host header names it, without the port."""
     host = urlsplit(address).hostname or ""
     return f"[{host}]" if ":" in host else host
+
+
+@cache
+def _allow(methods: str) -> bytes:
+    return _wire(Route(response_headers_to_add=[_header("allow", methods)]))
 
 
 def _answer(status: int, text: str) -> DirectResponseAction:

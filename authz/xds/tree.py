@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import takewhile
 
 from envoy.config.route.v3.route_components_pb2 import RouteList
@@ -296,6 +297,7 @@ def _question(position: int, texts: Sequence[str]) -> tuple[int, str]:
 _ROUTES_TAG = bytes([RouteList.DESCRIPTOR.fields_by_name["routes"].number << 3 | 2])
 
 
+@cache
 def _varint(number: int) -> bytes:
     low = bytearray()
     while number > 0x7F:
