@@ -185,19 +185,29 @@ class Follower:
             self.publisher.publish(built.snapshot)
 
     async def _build(self, live: Live) -> Built:
+        """Both forms of what is meant. What cannot be built is refused, lest it stand in everybody else's way."""
+        try:
+            return await self._build_all(live)
+        except _Refused:
+            raise
+        except Exception as error:
+            pending = tuple(r for r in live.rollouts if r.status is RolloutStatus.PENDING)
+            if not pending:
+                raise
+            known = isinstance(error, AuthzError)
+            # An error of ours is a sentence for people; only what nobody foresaw needs a traceback.
+            log.error("a configuration cannot be built: %s", error, exc_info=None if known else error)  # noqa: TRY400
+            words = str(error) if known else f"The gateway cannot build a configuration of it: {error!r}"
+            raise _Refused(pending, words) from error
+
+    async def _build_all(self, live: Live) -> Built:
         services = tuple([await self._service(rollout, live.configs) for rollout in live.rollouts])
         inventory = Inventory(live.revision, services, live.overrides)
         book = await asyncio.to_thread(compile_book, inventory, self.settings)
         warnings = await self._fetch_key_sets(live, services, book)
         await self.tokens.prefetch(book.backend_audiences)
         warnings = self._without_tokens(services) | warnings
-        try:
-            snapshot = await asyncio.to_thread(self._snapshot, inventory)
-        except AuthzError as error:
-            pending = tuple(r for r in live.rollouts if r.status is RolloutStatus.PENDING)
-            if not pending:
-                raise
-            raise _Refused(pending, str(error)) from error
+        snapshot = await asyncio.to_thread(self._snapshot, inventory)
         return Built(live, book, snapshot, warnings)
 
     def _snapshot(self, inventory: Inventory) -> Snapshot:

@@ -77,6 +77,9 @@ EXTENSIONS: tuple[Extension, ...] = (
     Extension("x-authz-cors", _ROOTS, "object", "CORS answered by the gateway.", later=True),
 )
 
+MOST_SECONDS = 31_536_000
+"""The longest time that a document may ask for. Envoy refuses what a Duration cannot hold, and no call lasts a year."""
+
 _PLACES: dict[str, set[str]] = {}
 for _extension in EXTENSIONS:
     _PLACES.setdefault(_extension.name, set()).update(_extension.places)
@@ -186,10 +189,11 @@ def comma_list(text: str) -> tuple[str, ...]:
 def stream_timeout(node: Node, default: float) -> float:
     """x-authz-stream-timeout in seconds (`30`, `"30"` or `30s`); the default if it says nothing."""
     seconds = node.number("x-authz-stream-timeout", suffix="s")
-    if seconds is None or seconds > 0:
+    if seconds is None or 0 < seconds <= MOST_SECONDS:
         return default if seconds is None else seconds
     message = f"'x-authz-stream-timeout' is {seconds:g}"
-    node.report("timeout-value", message, "Write a number of seconds above 0.", "x-authz-stream-timeout")
+    hint = f"Write a number of seconds above 0, at most {MOST_SECONDS} (a year)."
+    node.report("timeout-value", message, hint, "x-authz-stream-timeout")
     return default
 
 

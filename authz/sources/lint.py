@@ -82,9 +82,9 @@ RULES: tuple[Rule, ...] = (
     Rule("endpoints-differ", _E, "Documents of one service agree on x-google-endpoint."),
     Rule("backend-address", _E, "A backend address is scheme://host[:port][/path], scheme http, https, grpc or grpcs."),
     Rule("backend-auth", _E, "A backend has jwt_audience or disable_auth, not both."),
-    Rule("backend-deadline", _W, "A deadline is more than 0 seconds; otherwise 15 apply."),
+    Rule("backend-deadline", _W, "A deadline is more than 0 seconds and at most a year; otherwise 15 apply."),
     Rule("backend-undefined", _E, "An OpenAPI 3.x backend is one of x-google-api-management.backends."),
-    Rule("timeout-value", _E, "A stream timeout is more than 0 seconds."),
+    Rule("timeout-value", _E, "A stream timeout is more than 0 seconds and at most a year."),
     # Quotas.
     Rule("metric-undefined", _E, "Costs and limits name metrics that are declared."),
     Rule("metric-duplicate", _E, "A metric is declared once."),

@@ -7,7 +7,7 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 from authz.model.service import DEFAULT_DEADLINE, LOCAL, Backend, PathTranslation, Protocol
-from authz.sources.extensions import refuse_placeholder
+from authz.sources.extensions import MOST_SECONDS, refuse_placeholder
 from authz.sources.node import Node
 
 _FIELDS = ("address", "jwt_audience", "disable_auth", "path_translation", "deadline", "protocol")
@@ -61,10 +61,10 @@ def _protocol(node: Node) -> Protocol | None:
 
 def _deadline(node: Node) -> float:
     seconds = node.number("deadline")
-    if seconds is None or seconds > 0:
+    if seconds is None or 0 < seconds <= MOST_SECONDS:
         return DEFAULT_DEADLINE if seconds is None else seconds
     message = f"a deadline of {seconds:g} seconds is ignored; {DEFAULT_DEADLINE:g} seconds apply"
-    node.report("backend-deadline", message, "Write a number above 0.", "deadline")
+    node.report("backend-deadline", message, f"Write a number above 0, at most {MOST_SECONDS} (a year).", "deadline")
     return DEFAULT_DEADLINE
 
 
