@@ -78,12 +78,17 @@ async def fetch(
     *,
     host: str = "localhost",
     tls: ssl.SSLContext | None = None,
-    timeout: float = 30,
+    timeout: float = 30,  # noqa: ASYNC109 - a test that waits for ever says nothing
+    source: str | None = None,
 ) -> Response:
-    """Send one request exactly as given and read the answer."""
+    """Send one request exactly as given and read the answer. `source` is the loopback address to call from."""
     async with asyncio.timeout(timeout):
         reader, writer = await asyncio.open_connection(
-            "127.0.0.1", port, ssl=tls, server_hostname="localhost" if tls else None
+            "127.0.0.1",
+            port,
+            ssl=tls,
+            server_hostname="localhost" if tls else None,
+            local_addr=(source, 0) if source else None,
         )
         try:
             lines = [f"{method} {path} HTTP/1.1"]

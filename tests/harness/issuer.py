@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import time
 from typing import Any
@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+
 from harness.http import Request, Response
 
 
@@ -28,7 +29,7 @@ class Issuer:
 
     def certificates(self) -> dict[str, str]:
         """The key as an X.509 map: key id to PEM certificate."""
-        name, now = x509.Name([]), datetime.datetime.now(datetime.UTC)
+        name, now = x509.Name([]), dt.datetime.now(dt.UTC)
         certificate = (
             x509.CertificateBuilder()
             .subject_name(name)
@@ -36,7 +37,7 @@ class Issuer:
             .public_key(self._key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now)
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=1))
             .sign(self._key, hashes.SHA256())
         )
         return {self.kid: certificate.public_bytes(Encoding.PEM).decode()}

@@ -9,6 +9,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
+
 from harness.http import Response, read_message
 
 NO_ANSWER = Response(0)

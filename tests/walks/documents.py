@@ -47,17 +47,26 @@ def jwt_scheme(issuer: str, jwks_uri: str = "", **more: Any) -> dict[str, Any]:
     return {**scheme, **more}
 
 
-def quota(limits: dict[str, tuple[str, str, int]]) -> dict[str, Any]:
-    """`x-google-management` with limits by name: metric, unit (`min`), value."""
-    return {
-        "metrics": [
-            {"name": metric, "displayName": metric, "valueType": "INT64", "metricKind": "DELTA"}
-            for metric in dict.fromkeys(metric for metric, _, _ in limits.values())
-        ],
-        "quota": {
-            "limits": [
-                {"name": name, "metric": metric, "unit": f"1/{unit}/{{project}}", "values": {"STANDARD": value}}
-                for name, (metric, unit, value) in limits.items()
-            ]
-        },
-    }
+def document3(host: str, paths: dict[str, Any], **root: Any) -> str:
+    """An OpenAPI 3.0 document; `limits` by name: metric, unit (`min`, `d`), value. 2.0 knows minutes only."""
+    limits: dict[str, tuple[str, str, int]] = root.pop("limits", {})
+    return json.dumps(
+        {
+            "openapi": "3.0.3",
+            "info": {"title": host, "version": "1.0.0"},
+            "servers": [{"url": f"http://{host}", "x-google-endpoint": {}}],
+            "components": {"securitySchemes": root.pop("schemes", KEY)},
+            "x-google-api-management": {
+                "metrics": {metric: {} for metric, _, _ in limits.values()},
+                "quota": {
+                    "limits": {
+                        name: {"metric": metric, "unit": f"1/{unit}/{{project}}", "values": value}
+                        for name, (metric, unit, value) in limits.items()
+                    }
+                },
+                **root.pop("management", {}),
+            },
+            "paths": {path: _item(path, item) for path, item in paths.items()},
+            **{name.replace("_", "-"): value for name, value in root.items()},
+        }
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
+
 from authz.admin import keys
 from harness import gateway, http, raw
 from harness.http import Request, Response, Upstream
@@ -185,7 +186,7 @@ async def test_the_method_override_header_is_nobodys(stage: Stage) -> None:
     assert (stage.last.method, stage.last.header("x-http-method-override")) == ("GET", None)
 
 
-# -- hosts --------------------------------------------------------------------------------------------------------------
+# -- hosts ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("host", [f"{HOST}:8443", f"{HOST}.", f"{HOST}.:8443", HOST.upper()])
@@ -226,7 +227,7 @@ async def test_http2_authorities(
         assert stage.last.header("host") == OTHER
 
 
-# -- credentials --------------------------------------------------------------------------------------------------------
+# -- credentials ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -275,7 +276,7 @@ async def test_a_credential_that_connection_took_away_names_nobody(stage: Stage)
     assert stage.last.header("x-endpoint-api-userinfo") is None
 
 
-# -- what only the gateway may say --------------------------------------------------------------------------------------
+# -- what only the gateway may say ------------------------------------------------------------------------------------
 
 SPOOFED = {
     "X-Endpoint-API-UserInfo": "e30",
@@ -320,7 +321,7 @@ async def test_the_clients_address_is_the_connections(stage: Stage) -> None:
     assert stage.last.header("x-forwarded-proto") == "http"
 
 
-# -- requests that two parsers read differently ---------------------------------------------------------------------------
+# -- requests that two parsers read differently -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

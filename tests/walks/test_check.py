@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+
 from authz.admin import consumers, keys
 from authz.model.auth import AndroidApp, ApiTarget, Restrictions
 from harness import gateway, http
@@ -425,7 +426,7 @@ async def test_an_issuers_outage_is_outlived_and_its_end_noticed(tmp_path: Any) 
             await until(lambda: is_(200), within=5)
 
 
-# -- several ways in ----------------------------------------------------------------------------------------------------
+# -- several ways in --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

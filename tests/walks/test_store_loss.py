@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from authz.admin import keys
 from authz.errors import StoreError
 from harness import gateway, http

@@ -1,0 +1,71 @@
+"""Constant load on connections that stay open: every answer is kept, and so is every connection that broke."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from harness.http import read_message
+
+
+@dataclass
+class Load:
+    """What became of the requests so far, by name of the request: a status, or `broken`."""
+
+    counts: dict[str, Counter[int | str]] = field(default_factory=dict)
+
+    def add(self, name: str, outcome: int | str) -> None:
+        self.counts.setdefault(name, Counter())[outcome] += 1
+
+    def done(self, name: str) -> int:
+        return sum(self.counts.get(name, Counter()).values())
+
+    def outcomes(self, name: str) -> set[int | str]:
+        return set(self.counts.get(name, Counter()))
+
+
+@contextlib.asynccontextmanager
+async def load(
+    port: int, requests: dict[str, tuple[str, str, Sequence[tuple[str, str]]]], *, host: str, pause: float = 0.005
+) -> AsyncIterator[Load]:
+    """Send each request (method, path, headers), over and over, on a connection of its own, until left.
+
+    A broken connection is made again after a moment, so that the load goes on while whatever listens restarts.
+    """
+    told = Load()
+    stopping = asyncio.Event()
+
+    async def repeat(name: str, message: bytes) -> None:
+        while not stopping.is_set():
+            try:
+                await _talk(port, message, lambda status: told.add(name, status), stopping, pause)
+            except (OSError, asyncio.IncompleteReadError):
+                told.add(name, "broken")
+                await asyncio.sleep(0.02)
+
+    async with asyncio.TaskGroup() as tasks:
+        for name, (method, path, headers) in requests.items():
+            lines = [f"{method} {path} HTTP/1.1", f"host: {host}", *(f"{k}: {v}" for k, v in headers)]
+            tasks.create_task(repeat(name, "\r\n".join([*lines, "", ""]).encode()))
+        try:
+            yield told
+        finally:
+            stopping.set()
+
+
+async def _talk(port: int, message: bytes, tell: object, stopping: asyncio.Event, pause: float) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        while not stopping.is_set():
+            writer.write(message)
+            async with asyncio.timeout(15):
+                start, headers, _ = await read_message(reader)
+            tell(int(start.split()[1]))  # type: ignore[operator]
+            if ("connection", "close") in headers:
+                return
+            await asyncio.sleep(pause)
+    finally:
+        writer.close()
