@@ -100,6 +100,8 @@ class KeyCache:
             future.add_done_callback(lambda done: self._loaded(digest, done))
         # Shielded: one caller that gives up must not take the answer from the others.
         await asyncio.shield(future)
+        # The loop calls back a turn after the answer is there, and whoever comes in that turn has not waited at all.
+        self._loaded(digest, future)
 
     def _loaded(self, digest: bytes, done: asyncio.Future[ApiKey | None]) -> None:
         # A key that was forgotten while it was being read may have been read too early: that answer is dropped.

@@ -265,3 +265,20 @@ async def test_too_many_look_ups_at_once_are_refused(cache, shelf, monkeypatch):
         await cache.load(BAD)
     shelf.gate.set()
     await first
+
+
+async def test_a_key_is_known_to_whoever_asks_just_as_its_answer_comes():
+    """Between an answer and its callbacks lies a turn of the loop; under load many callers arrive in it."""
+    cache = KeyCache(lambda _: a_key(), 10)
+    digest = key_digest("good-key")
+    first = asyncio.create_task(cache.load(digest))
+    await asyncio.sleep(0)
+    answer = cache._loading[digest]
+    while not answer.done():  # noqa: ASYNC110 - every turn counts here; an event would come a turn later
+        await asyncio.sleep(0)
+
+    await cache.load(digest)
+
+    assert cache.get(digest) is not None
+    await first
+    cache.close()
