@@ -37,7 +37,6 @@ class Replies:
 
     def __init__(self, settings: Settings) -> None:
         self._names = wire.upstream_headers(settings.header_prefix)
-        self._tells_operation = settings.operation_name_header
         self._strips = settings.strip_credentials
         self._pads = settings.pad_user_info
         self._fixed: dict[tuple[object, ...], bytes] = {}
@@ -71,7 +70,7 @@ class Replies:
         return _OK_RESPONSE + _varint(len(pieces)) + pieces
 
     def _fixed_part(self, rule: OperationRule, *given: bool) -> bytes:
-        """What every allow of an operation shares: its name, and the removal of all that is not given."""
+        """What every allow of an operation shares: the removal of all that is not given."""
         # A config is immutable, so its operations' parts are too.
         key = (rule.service, rule.config, rule.selector, given)
         if (part := self._fixed.get(key)) is None:
@@ -87,20 +86,16 @@ class Replies:
             self._names[wire.USER_INFO]: not token,
             self._names[wire.CONSUMER_TYPE]: not consumer,
             self._names[wire.CONSUMER_NUMBER]: not consumer,
-            self._names[wire.OPERATION_NAME]: not self._tells_operation,
             wire.FORWARDED_AUTHORIZATION: not forwarded,
         }
         places = set(_places(rule)) if self._strips else set()
         stripped = {place.name for place in places if place.kind is PlaceKind.HEADER}
         # Envoy removes after it sets: the backend's own token must not go with the caller's.
         stripped -= {wire.AUTHORIZATION} if backend else set()
-        message = external_auth_pb2.OkHttpResponse(
+        return external_auth_pb2.OkHttpResponse(
             headers_to_remove=sorted({name for name, gone in removed.items() if gone} | stripped),
             query_parameters_to_remove=sorted(place.name for place in places if place.kind is PlaceKind.QUERY),
         )
-        if self._tells_operation:
-            _set(message, self._names[wire.OPERATION_NAME], rule.selector)
-        return message
 
     def _forwarded(self, rule: OperationRule, call: Call) -> str:
         """The caller's own Authorization, which makes room for the gateway's."""

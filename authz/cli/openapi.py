@@ -55,27 +55,35 @@ def lint(files: tuple[Path, ...], service: str, as_json: bool) -> int:
 def compile_(files: tuple[Path, ...], service: str, as_json: bool) -> None:  # noqa: ARG001 - it is JSON anyway
     """Print the service that FILEs describe as google.api.Service JSON.
 
-    Files of several hosts make several services: a JSON list.
+    All FILEs must describe one service.
     """
     from authz.cli import screen
-    from authz.sources import read_files, service_json
+    from authz.sources import compile_service, read_files, service_json
 
     texts = read_files(files)
-    compiled = compiled_or_raise(texts, service)
-    services = [service_json(config, texts) for config in compiled.configs]
-    screen.print_json(services[0] if len(services) == 1 else services)
+    compiled = without_errors(compile_service(texts, service=service))
+    screen.print_json(service_json(compiled.configs[0], texts))
 
 
 def compiled_or_raise(texts: Sequence[SourceText], service: str) -> Compiled:
-    """What the texts mean; warnings go to standard error.
+    """What the texts mean, service by service; warnings go to standard error.
+
+    Raises:
+        DocumentError: lint found errors.
+    """
+    from authz.sources import compile_texts
+
+    return without_errors(compile_texts(texts, service=service))
+
+
+def without_errors(compiled: Compiled) -> Compiled:
+    """The same, with its warnings printed.
 
     Raises:
         DocumentError: lint found errors.
     """
     from authz.cli import screen
-    from authz.sources import compile_texts
 
-    compiled = compile_texts(texts, service=service)
     if compiled.errors:
         raise DocumentError(tuple(compiled.findings))
     screen.print_findings(compiled.warnings, err=True)

@@ -48,7 +48,7 @@ CORS_FILTER = "envoy.filters.http.cors"
 
 ANY_METHOD = "*"
 MILLION = 1_000_000
-HSTS = "max-age=31536000; includeSubDomains"
+HSTS = "max-age=31536000; includeSubdomains"
 
 UNKNOWN_HOST = "No API is served under this host name."
 UNKNOWN_PATH = "No operation of this API has this path."
@@ -159,6 +159,9 @@ class _Writer:
         self.nobody = _wire(self.identity)
         if settings.strict_transport_security:
             self.identity.response_headers_to_add.append(_header("strict-transport-security", HSTS))
+        if settings.operation_name_header:
+            name = wire.upstream_headers(settings.header_prefix)[wire.OPERATION_NAME]
+            self.identity.request_headers_to_add.append(_header(name, ""))
         self.logged = self.identity.metadata.filter_metadata[wire.ROUTE_METADATA].fields[wire.CONTEXT_OPERATION]
         self.check = ExtAuthzPerRoute()
         self.check.check_settings.context_extensions.update(names)
@@ -223,12 +226,12 @@ class _Writer:
     def _refusal(self, answer: DirectResponseAction) -> bytes:
         return _wire(Route(direct_response=answer)) + self.nobody
 
-    # -- what a match carries
-
     def _identity(self, operation: Operation) -> bytes:
         settings, route, selector = self.settings, self.identity, operation.selector
         route.name = selector
         self.logged.string_value = selector
+        for told in route.request_headers_to_add:
+            told.header.value = selector
         route.typed_per_filter_config.clear()
         checked = needs_check(operation, settings)
         if checked:
@@ -334,9 +337,6 @@ def _nowhere() -> VirtualHost:
     host = VirtualHost(name="*", domains=["*"])
     host.routes.add(match=RouteMatch(prefix="/"), direct_response=_answer(404, UNKNOWN_HOST))
     return host
-
-
-# -- settings of the whole table ------------------------------------------------------------------------------
 
 
 def _headers(table: RouteConfiguration, settings: Settings) -> None:

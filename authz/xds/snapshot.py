@@ -152,7 +152,7 @@ def _patterns(extension: TypedExtensionConfig) -> list[StringMatcher]:
 
 # -- what holds for all routes --------------------------------------------------------------------------------------
 
-_FOR_US: Final = ("x-envoy-external-address", "x-envoy-internal", "x-envoy-original-path")
+_FOR_US: Final = ("x-envoy-external-address", "x-envoy-internal")
 
 
 def guard(table: route_pb2.RouteConfiguration, settings: Settings) -> None:

@@ -157,15 +157,15 @@ def test_programs_get_errors_as_json_too(tmp_path):
     assert set(json.loads(result.stdout)) == {"error", "remedy"}
 
 
-def test_compile_prints_one_service_as_an_object_and_several_as_a_list(good, tmp_path):
+def test_compile_prints_one_service_and_refuses_several(good, tmp_path):
     other = tmp_path / "other.yaml"
     other.write_text(GOOD.replace("shop.example", "other.example"))
 
     one = json.loads(run("openapi", "compile", good).stdout)
-    two = json.loads(run("openapi", "compile", good, other).stdout)
+    two = run("openapi", "compile", good, other)
 
     assert one["name"] == "shop.example"
-    assert [service["name"] for service in two] == ["shop.example", "other.example"]
+    assert (two.exit_code, "other.example" in two.stderr) == (2, True)
 
 
 def test_warnings_do_not_spoil_what_compile_prints(good):

@@ -189,9 +189,11 @@ async def test_what_only_the_gateway_may_say_is_removed_on_open_routes_too(
 
     assert answer.status == 200
     assert request.method == "GET"
+    told = f"{prefix.lower()}api-operation-name"
     assert {name.lower() for name, _ in request.headers} == {
-        "host", "x-forwarded-for", "x-forwarded-proto", "x-request-id",
+        "host", "x-forwarded-for", "x-forwarded-proto", "x-request-id", told,
     }  # fmt: skip
+    assert request.all(told) == [an_operation("/open").selector]
 
 
 async def test_the_override_replaces_the_method_when_it_is_enabled(start: Start, backend: Upstream) -> None:
