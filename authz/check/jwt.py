@@ -171,7 +171,7 @@ def _decode(part: str) -> bytes:
 
 
 def _object(part: str) -> dict[str, Any]:
-    found = json.loads(_decode(part).decode(), object_pairs_hook=_members, parse_constant=_no_constant)
+    found = _JSON.decode(_decode(part).decode())
     if not isinstance(found, dict):
         raise ValueError("not an object")  # noqa: TRY004 - malformed, like all else here
     return found
@@ -186,6 +186,9 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
+
+
+_JSON: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_constant)
 
 
 def _strings(claim: Any) -> tuple[str, ...]:
