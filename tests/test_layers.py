@@ -10,8 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import authz
 import pytest
+
+import authz
 
 ROOT = Path(authz.__file__).parent
 
@@ -61,7 +62,7 @@ def imports(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize(("name", "path"), list(modules()))
 def test_arrows_point_down(name: str, path: Path) -> None:
     """No module imports its own layer's neighbours or a layer above."""
-    room = name.split("/")[0].removesuffix(".py")
+    room = name.split("/", maxsplit=1)[0].removesuffix(".py")
     if room == "__init__":
         return
     for imported in imports(path):
@@ -76,7 +77,7 @@ def test_arrows_point_down(name: str, path: Path) -> None:
 def test_libraries_have_one_home(name: str, path: Path) -> None:
     """A third-party library is imported by the files that are its home, and nowhere else."""
     for imported in imports(path):
-        homes = HOMES.get(imported.split(".")[0])
+        homes = HOMES.get(imported.partition(".")[0])
         assert homes is None or any(name == h or (h.endswith("/") and name.startswith(h)) for h in homes), (
             f"{name} imports {imported}, whose home is {sorted(homes or ())}"
         )
@@ -109,7 +110,7 @@ def test_importing_any_module_needs_nothing() -> None:
     """No module reads the environment, opens a file or starts anything when it is imported."""
     names = [f"authz.{name.removesuffix('.py').replace('/', '.').removesuffix('.__init__')}" for name, _ in modules()]
     wanted = [n for n in names if not n.endswith(("__main__", "__init__")) and ".migrations" not in n]
-    code = "import importlib\nfor name in %r: importlib.import_module(name)" % wanted
+    code = f"import importlib\nfor name in {wanted!r}: importlib.import_module(name)"
     run = subprocess.run(
         [sys.executable, "-c", code], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
     )

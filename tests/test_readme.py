@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from authz.cli.reference import renewed
 from authz.settings import TABLE, Settings
 from authz.xds import bootstrap

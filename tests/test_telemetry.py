@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 import pytest
+
 from authz.errors import StateError
 from authz.proxy import free_port
 from authz.telemetry import Tally, serve_prometheus

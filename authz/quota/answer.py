@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from authz.model.quota import UNLIMITED
 from authz.quota.counters.base import Charge, Spent
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where one limit stands after the call.
 
     `limit` -1 is unlimited (and `remaining` then says nothing); `reset` and `window` are seconds; `amount` is what
@@ -30,8 +29,7 @@ class Standing:
     blocks: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Whether the call is within its quota, and the standing of each limit, in the order of its operation.
 
     `retry_after` is when every limit that blocks has begun anew, in seconds; 0 for an admitted call.

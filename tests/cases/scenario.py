@@ -154,7 +154,8 @@ class Scenario:
             str(answers["check_errors"][0]["code"]) if isinstance(answers, dict) and "check_errors" in answers else ""
         )
 
-    def keys(self) -> list[Key]:
+    def own(self) -> list[Key]:
+        """The keys that the case's control plane knows."""
         given = self.summary.get("api_keys", {})
         path, ip = self.case["request"]["path"], self.case["expect"].get("check_request", {}).get("caller_ip")
         if self.check_error:

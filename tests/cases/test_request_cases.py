@@ -1,6 +1,6 @@
 """ESPv2's observable behaviour, case by case, through a real Envoy.
 
-Every case becomes a service of its own in one gateway; cases with different start-up settings get gateways of their own.
+Every case becomes a service of its own in one gateway; cases with other start-up settings get gateways of their own.
 A case passes, or it is listed in `DEPARTURES` with the decision that it departs for.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+
 from authz.model.auth import ApiKey, ConsumerKind, ConsumerStatus
 from authz.model.auth import key_digest as digest
 from authz.settings import TABLE
@@ -56,7 +57,7 @@ DEPARTURES: dict[str, str] = {
     "quota-error-api-key-expired": NO_CONTROL_PLANE,
     "bauth-unset-default-audience": "without jwt_audience Google's compiler writes the full address as audience "
     "(case compile-backend-default-audience-is-full-address); this case is of a hand-written service config",
-    "bauth-client-xfa-alone-passes": "DECISIONS, Credentials: headers that only the gateway writes are removed from every request",
+    "bauth-client-xfa-alone-passes": "DECISIONS, Credentials: the gateway's own headers are removed everywhere",
     "order-verb-shadowed-by-plain-var": "DECISIONS, Matching: a template with a :verb beats the same template without",
     "healthz-query-not-recognised": "DECISIONS, Matching: unknown path: 404; nothing undeclared reaches a backend",
     "rollout-hot-reload": "written out in tests/walks/test_deploy.py: it needs two configs",
@@ -128,17 +129,18 @@ async def stage(
                     "BACKEND_HOST": "127.0.0.1",
                     "BACKEND": backends[s.id]["BACKEND"].address,
                     "BACKEND2": backends[s.id]["BACKEND2"].address,
-                }  # fmt: skip
+                }
             )
             for s in scenarios
         ]
         values = {name: next(s for s in TABLE if s.name == name).parse(text, name) for name, text in chosen.items()}
         values = {
             "backend": f"http://{local.address}", "backend_tls_ca": str(authority.cert),
-            "backend_auth_token_url": f"http://{tokens.address}", "backend_auth_client_secret_file": str(secret), **values,
+            "backend_auth_token_url": f"http://{tokens.address}", "backend_auth_client_secret_file": str(secret),
+            **values,
         }  # fmt: skip
         running = await stack.enter_async_context(gateway.running(directory, now=time.time(), **values))
-        for key in {key.text: key for s in scenarios for key in s.keys()}.values():
+        for key in {key.text: key for s in scenarios for key in s.own()}.values():
             add_key(running, key)
         await running.deploy(*texts, now=time.time(), force=True)
 

@@ -16,7 +16,6 @@ from authz.model.auth import Alternative, Place, PlaceKind
 from authz.rulebook.compile import compile_book
 from authz.settings import Settings
 from builders import (
-    API,
     BY_BOTH,
     BY_TOKEN,
     SERVICE,

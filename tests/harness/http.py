@@ -39,6 +39,7 @@ class Request:
     path: str
     headers: Headers
     body: bytes = b""
+    version: str = "HTTP/1.1"
 
     def all(self, name: str) -> list[str]:
         return [value for key, value in self.headers if key.lower() == name.lower()]
@@ -174,7 +175,7 @@ class Upstream:
                     case h2.events.RequestReceived(stream_id=stream, headers=headers):
                         pseudo = {k: v for k, v in headers if k.startswith(":")}
                         plain = [("host", pseudo[":authority"]), *((k, v) for k, v in headers if not k.startswith(":"))]
-                        requests[stream] = Request(pseudo[":method"], pseudo[":path"], plain)
+                        requests[stream] = Request(pseudo[":method"], pseudo[":path"], plain, version="HTTP/2")
                     case h2.events.DataReceived(stream_id=stream, data=part):
                         requests[stream].body += part
                         connection.acknowledge_received_data(event.flow_controlled_length, stream)

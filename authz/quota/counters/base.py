@@ -7,12 +7,10 @@ spend changes nothing.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """One limit that a request counts against.
 
     `key` names the counter without its window: a tuple, so that no joined text can collide. No two charges of one
@@ -33,8 +31,7 @@ class Charge:
     anonymous: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(NamedTuple):
     """What a spend did: whether all charges were taken, and each counter's total afterwards, in order."""
 
     admitted: bool
