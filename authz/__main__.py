@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from authz import cli
-from authz.cli.run import Runners, Screen, UpRequest
+from authz.cli.runners import Runners, Screen, UpRequest
 from authz.settings import Settings
 
 

@@ -24,7 +24,7 @@ from authz.check.keys import KeyCache
 from authz.check.servicer import CheckServicer
 from authz.check.tokens import BackendTokens, ClientCredentials, MetadataServer, OwnKey, TokenSource, new_own_key
 from authz.cli import curl
-from authz.cli.run import Screen, UpRequest
+from authz.cli.runners import Screen, UpRequest
 from authz.demo import Sample
 from authz.demo import running as running_sample
 from authz.errors import AuthzError, RejectedError, StateError, UsageError
@@ -116,11 +116,9 @@ class Gateway:
         settings = self.settings
         match settings.backend_auth:
             case "self":
-                key = OwnKey(
-                    self.store.secret(SIGNING_KEY, new_own_key()),
-                    settings.backend_auth_issuer or listener_url(settings),
-                )
-                self.published_keys = key.jwks()
+                issuer = settings.backend_auth_issuer or listener_url(settings)
+                key = OwnKey(self.store.secret(SIGNING_KEY, new_own_key()), issuer)
+                self.documents = _published(issuer, key)
                 return key
             case "oauth2":
                 secret = _secret(settings.backend_auth_client_secret_file)
@@ -164,7 +162,7 @@ class Gateway:
 
 
 class Runners:
-    """What `authz up`, `serve` and `demo` run; implements `authz.cli.run.Runners`."""
+    """What `authz up`, `serve` and `demo` run; implements `authz.cli.runners.Runners`."""
 
     def up(self, request: UpRequest, screen: Screen) -> int:
         """Deploy the files, run Envoy and the sidecar, until a signal comes or Envoy ends."""

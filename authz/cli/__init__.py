@@ -1,7 +1,7 @@
 """argv to one admin call, one file a noun. This room knows neither SQL nor rules.
 
 Commands import the rooms they need when they run, so that `--help` and `openapi lint` start fast. What runs
-processes is passed in (`cli.run.Runners`), because the composition root stands above this room.
+processes is passed in (`cli.runners.Runners`), because the composition root stands above this room.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlencode
 
-from authz.cli.run import Example
+from authz.cli.runners import Example
 from authz.model.auth import DEFAULT_KEY_PLACES, DEFAULT_TOKEN_PLACES, Alternative, Place, PlaceKind
 from authz.model.paths import DOUBLE_STAR, STAR
 from authz.model.service import Operation, ServiceConfig

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from authz.cli.run import Example
+from authz.cli.runners import Example
 from authz.cli.screen import (
     clean,
     console,

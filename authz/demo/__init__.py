@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 
-from authz.cli.run import Example
+from authz.cli.runners import Example
 from authz.demo import bookstore
 from authz.demo.bookstore import Server
 from authz.model.service import SourceText

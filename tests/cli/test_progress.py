@@ -5,7 +5,7 @@ import json
 import sys
 
 from authz.cli.progress import for_output
-from authz.cli.run import Example
+from authz.cli.runners import Example
 from authz.errors import StateError
 from authz.model.findings import Finding, Severity
 from authz.model.paths import Template
