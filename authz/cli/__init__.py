@@ -17,6 +17,7 @@ import click
 from authz import __version__
 from authz.cli import consumers, deploy, envoy, explain, keys, openapi, quota, reference, rollouts, run
 from authz.cli.options import AS_JSON, Group
+from authz.cli.runners import Runners
 from authz.errors import AuthzError
 
 INTERRUPTED = 130
@@ -90,7 +91,7 @@ for _command in (
     root.add_command(_command)
 
 
-def main(runners: run.Runners, args: Sequence[str] | None = None) -> Any:
+def main(runners: Runners, args: Sequence[str] | None = None) -> Any:
     """Run the command line and leave the process with its exit code."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
