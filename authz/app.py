@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import json
 import gc
+import json
 import logging
 import signal
 import tempfile
