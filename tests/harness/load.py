@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.http import read_message
@@ -15,16 +15,13 @@ from harness.http import read_message
 class Load:
     """What became of the requests so far, by name of the request: a status, or `broken`."""
 
-    counts: dict[str, Counter[int | str]] = field(default_factory=dict)
-
-    def add(self, name: str, outcome: int | str) -> None:
-        self.counts.setdefault(name, Counter())[outcome] += 1
+    counts: defaultdict[str, Counter[int | str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def done(self, name: str) -> int:
-        return sum(self.counts.get(name, Counter()).values())
+        return sum(self.counts[name].values())
 
     def outcomes(self, name: str) -> set[int | str]:
-        return set(self.counts.get(name, Counter()))
+        return set(self.counts[name])
 
 
 @contextlib.asynccontextmanager
@@ -39,31 +36,33 @@ async def load(
     stopping = asyncio.Event()
 
     async def repeat(name: str, message: bytes) -> None:
+        counts = told.counts
         while not stopping.is_set():
             try:
-                await _talk(port, message, lambda status: told.add(name, status), stopping, pause)
+                await _talk(port, message, lambda status: counts[name].update([status]), stopping, pause)
             except (OSError, asyncio.IncompleteReadError):
-                told.add(name, "broken")
+                counts[name]["broken"] += 1
                 await asyncio.sleep(0.02)
 
-    async with asyncio.TaskGroup() as tasks:
-        for name, (method, path, headers) in requests.items():
-            lines = [f"{method} {path} HTTP/1.1", f"host: {host}", *(f"{k}: {v}" for k, v in headers)]
-            tasks.create_task(repeat(name, "\r\n".join([*lines, "", ""]).encode()))
-        try:
-            yield told
-        finally:
-            stopping.set()
+    workers = []
+    for name, (method, path, headers) in requests.items():
+        lines = [f"{method} {path} HTTP/1.1", f"host: {host}", *(f"{k}: {v}" for k, v in headers)]
+        workers.append(asyncio.create_task(repeat(name, "\r\n".join([*lines, "", ""]).encode())))
+    try:
+        yield told
+    finally:
+        stopping.set()
+        await asyncio.gather(*workers)
 
 
-async def _talk(port: int, message: bytes, tell: object, stopping: asyncio.Event, pause: float) -> None:
+async def _talk(port: int, message: bytes, tell: Callable[[int], None], stopping: asyncio.Event, pause: float) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         while not stopping.is_set():
             writer.write(message)
             async with asyncio.timeout(15):
                 start, headers, _ = await read_message(reader)
-            tell(int(start.split()[1]))  # type: ignore[operator]
+            tell(int(start.split()[1]))
             if ("connection", "close") in headers:
                 return
             await asyncio.sleep(pause)

@@ -1,4 +1,4 @@
-"""The listener's settings as callers and backends meet them: TLS, compression, health, headers, CORS, the access log."""
+"""The listener's settings as callers and backends meet them: TLS, compression, headers, CORS, the access log."""
 
 from __future__ import annotations
 
