@@ -63,18 +63,20 @@ class Template:
         """What decides which paths match: variable names do not."""
         return self.segments, self.verb
 
-    def wider(self) -> Iterator[tuple[tuple[str, ...], str]]:
+    def wider(self, *, colon_in_wildcards: bool = True) -> Iterator[tuple[tuple[str, ...], str]]:
         """Shapes that match every path of this template: with stars for literals, or `**` for the rest.
 
-        Only the last few literals are considered: their stars multiply.
+        `**` takes a verb for its own if it matches colons. Only the last few literals are considered: their stars
+        multiply.
         """
+        verbs = {self.verb, ""} if colon_in_wildcards else {self.verb}
         start = max(0, len(self.segments) - 6)
         choices = [
             (segment,) if segment in {STAR, DOUBLE_STAR} else (segment, STAR) for segment in self.segments[start:]
         ]
         for tail in product(*choices):
             yield (*self.segments[:start], *tail), self.verb
-        for verb in {self.verb, ""}:
+        for verb in verbs:
             for cut in range(len(self.segments)):
                 yield (*self.segments[:cut], DOUBLE_STAR), verb
 
@@ -85,11 +87,14 @@ class Template:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """For an exact template: the paths it matches, with and without the trailing slash."""
+        """For an exact template: the paths it matches, with and without the trailing slash.
+
+        The root has a twin too: Envoy merges any number of slashes to these two, and servers take both for `/`.
+        """
         body = "/" + "/".join(self.segments)
         if self.verb:
             return f"{body}:{self.verb}", f"{body}/:{self.verb}"
-        return (body,) if body == "/" else (body, body + "/")
+        return body, body + "/"
 
     @cached_property
     def literal_prefix(self) -> str:
@@ -144,8 +149,6 @@ class Template:
                 piece += "?"
             parts.append("(" * (index in opens) + piece + ")" * (index in closes))
         body = "/" + "/".join(parts)
-        if not self.segments:
-            return "/" if not self.verb else f"/:{quote(self.verb)}"
         slash = "/*" if lazy else "/?"
         return f"{body}{slash}:{quote(self.verb)}" if self.verb else f"{body}{slash}"
 

@@ -178,7 +178,8 @@ class _Writer:
         methods = {shape: {operation.method for operation in group} for shape, group in shapes.items()}
         for group in shapes.values():
             template = group[0].template
-            allowed = set().union(*(methods[shape] for shape in template.wider() if shape in methods))
+            wider = template.wider(colon_in_wildcards=self.settings.colon_in_wildcards)
+            allowed = set().union(*(methods[shape] for shape in wider if shape in methods))
             paths = [self._match(path) for path in self._paths(template)]
             routes = [path + what for what in map(self._route, group) for path in paths]
             denials = [path + what for what in self._denials(template, allowed) for path in paths]
