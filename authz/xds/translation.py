@@ -71,13 +71,15 @@ end
 
 # The route was chosen by the effective method already, and stays chosen: filters are switched on per route before
 # the first of them runs, so choosing again here could meet an operation whose Check is off.
+# Nothing becomes a HEAD: its answer announces a body that never comes, and whoever sent, say, a POST would read the
+# next answer on the connection as that body.
 _OVERRIDE = f"""
 function envoy_on_request(handle)
   local headers = handle:headers()
   local method = headers:get("{wire.EFFECTIVE_METHOD}")
   if method == headers:get(":method") then return end
-  if not string.find(method, "^[A-Z]+$") or method == "CONNECT" then
-    handle:respond({{[":status"] = "400"}}, "{wire.METHOD_OVERRIDE} does not name a method.")
+  if not method or not string.find(method, "^[A-Z]+$") or method == "CONNECT" or method == "HEAD" then
+    handle:respond({{[":status"] = "400"}}, "{wire.METHOD_OVERRIDE} does not name a method to override with.")
     return
   end
   headers:replace(":method", method)
