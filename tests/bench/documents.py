@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 Document = dict[str, Any]
@@ -30,37 +31,44 @@ def guarded(host: str, issuer: str) -> Document:
     return _document(host, operations, {"token": token}) | {"x-google-api-management": management}
 
 
-def wide(
-    host: str, operations: int, *, wildcard_first: bool = False, title: str = "Wide", needs_key: bool = True
-) -> Document:
-    """An API of so many operations.
-
-    Half of them have an exact path and half end in a wildcard; with `wildcard_first` every path begins with one.
-    """
-    if wildcard_first:
-        paths = {f"/{{tenant}}/res{n}/{{id}}": _get(f"get{n}", "tenant", "id") for n in range(operations)}
-    else:
-        pairs = range(operations // 2)
-        paths = {f"/v1/res{n}": _get(f"list{n}") for n in pairs}
-        paths |= {f"/v1/res{n}/{{id}}": _get(f"get{n}", "id") for n in pairs}
-    return _document(host, paths, {}, title) | {"security": [{"key": []}] if needs_key else []}
+SHAPES = {
+    "plain": {"exact": "/v1/res{n}", "wildcard last": "/v1/res{n}/{{id}}"},
+    "first": {"wildcard first": "/{{tenant}}/res{n}/{{id}}"},
+    "middle": {"wildcard in the middle": "/v1/tenants/{{tenant}}/res{n}"},
+}
+"""Kinds of large APIs, with the kinds of path that they are made of in equal parts."""
 
 
-def _get(name: str, *variables: str) -> Document:
+def wide(host: str, operations: int, shape: str = "plain", *, needs_key: bool = True) -> Document:
+    """An API of so many operations."""
+    kinds = SHAPES[shape].values()
+    paths = [kind.format(n=n) for kind in kinds for n in range(operations // len(kinds))]
+    security = [{"key": []}] if needs_key else []
+    return _document(host, {path: _get(path) for path in paths}, {}) | {"security": security}
+
+
+def a_call(path: str, number: int) -> str:
+    """A path that matches one of a kind of `SHAPES`."""
+    return path.format(n=number).format(tenant="acme", id="abc")
+
+
+def _get(path: str) -> Document:
+    name = re.sub(r"\W", "_", path)
     schema = {"type": "string"}
+    variables = re.findall(r"{(\w+)}", path)
     given = [{"name": each, "in": "path", "required": True, "schema": schema} for each in variables]
-    return {"get": _operation(name, parameters=given, summary=f"What {name} is for.", tags=["wide"])}
+    return {"get": _operation(name, parameters=given, summary=f"What {path} is for.", tags=["wide"])}
 
 
 def _operation(name: str, **more: Any) -> Document:
     return {"operationId": name, "responses": ANSWER, **more}
 
 
-def _document(host: str, paths: Document, schemes: Document, title: str = "Bench") -> Document:
+def _document(host: str, paths: Document, schemes: Document) -> Document:
     key = {"type": "apiKey", "in": "header", "name": "x-api-key"}
     return {
         "openapi": "3.0.4",
-        "info": {"title": title, "version": "1.0.0"},
+        "info": {"title": "Bench", "version": "1.0.0"},
         "servers": [{"url": f"https://{host}", "x-google-endpoint": {}}],
         "paths": paths,
         "components": {"securitySchemes": {"key": key, **schemes}},

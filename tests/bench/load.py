@@ -33,13 +33,17 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one run, or the median of several, showed. Latencies and CPU times are in microseconds."""
+    """What one run, or the median of several, showed. Latencies and CPU times are in microseconds.
+
+    `least` is Envoy's CPU in the cheapest of the runs: other work on the machine only ever adds to it.
+    """
 
     per_second: float
     p50: float
     p99: float
     envoy: float
     sidecar: float
+    least: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,8 @@ def measure(points: Sequence[Point], gateway: Gateway, pace: Pace) -> dict[str, 
 
 
 def _medians(figures: Sequence[Figures]) -> Figures:
-    names = Figures.__slots__
-    return Figures(**{name: statistics.median(getattr(each, name) for each in figures) for name in names})
+    typical = {name: statistics.median(getattr(each, name) for each in figures) for name in Figures.__slots__}
+    return Figures(**typical | {"least": min(each.least for each in figures)})
 
 
 def _one(point: Point, gateway: Gateway, seconds: float) -> Figures:
@@ -73,7 +77,8 @@ def _one(point: Point, gateway: Gateway, seconds: float) -> Figures:
     envoy, sidecar = (after - start for after, start in zip(gateway.cpu(), before, strict=True))
     if run.errors or not run.requests:
         raise NotMeasured(f"{point.name}: {run.errors} of {run.requests} calls failed")
-    return Figures(run.requests / run.seconds, run.p50, run.p99, envoy / run.requests, sidecar / run.requests)
+    cost = envoy / run.requests
+    return Figures(run.requests / run.seconds, run.p50, run.p99, cost, sidecar / run.requests, cost)
 
 
 def _drive(point: Point, url: str, seconds: float) -> _Run:

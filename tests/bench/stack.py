@@ -77,12 +77,15 @@ def _ending(command: list[str], log: Any, settings: Mapping[str, object]) -> Ite
 def _until_ready(process: subprocess.Popen[str], log: Path) -> dict[str, Any]:
     """The last event of each kind, up to `ready`."""
     told: dict[str, Any] = {}
+    lines: list[str] = []
     for line in process.stdout or ():
-        event = json.loads(line)
-        told[event["event"]] = event
-        if event["event"] == "ready":
+        lines.append(line)
+        with contextlib.suppress(json.JSONDecodeError, TypeError, KeyError):
+            event = json.loads(line)
+            told[event["event"]] = event
+        if "ready" in told:
             return told
-    raise NotMeasured(f"the gateway did not start: {told.get('error')}\n{log.read_text()}")
+    raise NotMeasured(f"the gateway did not start:\n{''.join(lines[-20:])}{log.read_text()}")
 
 
 def _envoy_of(pid: int) -> int:
