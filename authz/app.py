@@ -96,17 +96,21 @@ class Gateway:
             check = CheckServicer(self.book, settings, keys, key_sets, tokens, self.tally)
             quota = RateLimitServicer(self.book, counters, self.tally)
             handlers = {wire.CHECK_METHOD: check.handle, wire.RATE_LIMIT_METHOD: quota.handle}
+            ads = AdsServer(self.xds, self._heard)
+            self.follower = Follower(
+                self.store, self.book, ads, keys, key_sets, tokens, settings, self.id, self.documents
+            )
+            # Before anybody can ask: without a book every question would be about an unknown operation, and a quota
+            # be refused that is not used up. What goes wrong here is said when it is tried again.
+            with contextlib.suppress(AuthzError):
+                await self.follower.step()
             transport = GrpcioTransport(handlers, self.sidecar)
             await transport.start()
             stack.push_async_callback(transport.stop, settings.drain_seconds)
             self.sidecar = transport.address
-            ads = AdsServer(self.xds, self._heard)
             await ads.start()
             stack.push_async_callback(ads.stop)
             self.xds = ads.address
-            self.follower = Follower(
-                self.store, self.book, ads, keys, key_sets, tokens, settings, self.id, self.documents
-            )
             await asyncio.to_thread(self._say_hello)
             stack.callback(self._say_goodbye)
             for job in (self.follower.run(), self._beat()):
