@@ -281,11 +281,20 @@ async def test_overrides_take_effect_and_go_again(stage: Stage) -> None:
 @contextlib.asynccontextmanager
 async def silence() -> AsyncIterator[str]:
     """An address where connections are taken and nothing is ever said."""
-    server = await asyncio.start_server(lambda _reader, _writer: asyncio.sleep(60), "127.0.0.1", 0)
+    over = asyncio.Event()
+
+    async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
     try:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
+        over.set()
         server.close()
+        await server.wait_closed()
 
 
 @contextlib.asynccontextmanager

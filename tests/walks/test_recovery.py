@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from authz.admin import deploy, keys
 from authz.app import wait_live
 from authz.model.service import SourceText
@@ -135,10 +133,9 @@ async def more(told: Load, *names: str, outcome: int = ADMITTED, times: int = 20
     await until(lambda: all(told.counts[name][outcome] >= n for name, n in wanted.items()), within=process.PATIENCE)
 
 
-@pytest.mark.parametrize("over", ["unix", "tcp"])
-async def test_the_sidecar_is_killed_and_comes_back(tmp_path: Path, over: str) -> None:
+async def test_the_sidecar_is_killed_and_comes_back(tmp_path: Path) -> None:
     async with (
-        a_place(tmp_path, over=over) as place,
+        a_place(tmp_path) as place,
         process.envoy(place.bootstrap()),
         contextlib.AsyncExitStack() as stack,
     ):
@@ -181,7 +178,7 @@ async def test_what_is_open_stays_open_while_the_sidecar_is_away(tmp_path: Path)
 
 
 async def test_a_deploy_while_the_sidecar_was_away_is_live_when_it_is_back(tmp_path: Path) -> None:
-    async with a_place(tmp_path) as place, process.envoy(place.bootstrap()):
+    async with a_place(tmp_path, over="tcp") as place, process.envoy(place.bootstrap()):
         async with place.serving():
             await place.deploy(1)
             await place.answers("/guarded", place.key)

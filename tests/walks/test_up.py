@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import shlex
 import signal
 import socket
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from harness import http, process
 from harness.http import Request, Response, Upstream
 from harness.waiting import until
-from walks.documents import GUARDED, OPEN, document
+from walks.documents import GUARDED, OPEN, document, jwt_scheme
 
 HOST = "up.example.test"
 
@@ -66,6 +66,9 @@ async def test_from_start_to_a_signal(tmp_path: Path) -> None:
         table = (await up.event("operations"))["operations"]
         assert {(row["method"], row["path"]) for row in table} == {("GET", "/open"), ("GET", "/guarded")}
 
+        examples = [event["command"] for event in up.events if event["event"] == "example"]
+        assert sorted(await asyncio.gather(*map(pasted, examples))) == [200, 200]
+
         # Deployed beside it, it changes without a restart.
         envoys = up.children()
         later = tmp_path / "later.json"
@@ -85,16 +88,12 @@ async def test_from_start_to_a_signal(tmp_path: Path) -> None:
         assert not any(map(process.is_running, envoys))
         assert "Traceback" not in "".join(up.errors)
 
-
-async def test_the_examples_can_be_pasted(tmp_path: Path) -> None:
-    async with Upstream() as backend, process.authz(*words(tmp_path, backend)) as up:
-        await up.event("ready")
-        examples = [event["command"] for event in up.events if event["event"] == "example"]
-        statuses = [await pasted(command) for command in examples]
-
-    assert any("x-api-key" in command for command in examples)
-    assert 200 in statuses
-    assert set(statuses) <= {200, 401, 403, 404, 405}
+    # Configs and keys outlive it; Ctrl-C is a signal like another.
+    async with Upstream() as backend, process.authz(*words(tmp_path, backend)) as again:
+        port = port_of(await again.event("ready"))
+        assert [await get(port, "/guarded", one) for one in (key, "no-such-key")] == [200, 400]
+        assert [event for event in again.events if event["event"] == "key"] == []
+        assert await again.stop(signal.SIGINT) == 0
 
 
 async def pasted(command: str) -> int:
@@ -104,19 +103,6 @@ async def pasted(command: str) -> int:
     made = await asyncio.create_subprocess_shell(line, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     out, _ = await made.communicate()
     return int(out.split()[-1])
-
-
-async def test_a_key_is_made_once(tmp_path: Path) -> None:
-    """Configs and keys survive a restart; Ctrl-C is a signal like another."""
-    async with Upstream() as backend:
-        async with process.authz(*words(tmp_path, backend)) as first:
-            await first.event("ready")
-            key = (await first.event("key"))["key"]
-            assert await first.stop(signal.SIGINT) == 0
-        async with process.authz(*words(tmp_path, backend)) as second:
-            port = port_of(await second.event("ready"))
-            assert await get(port, "/guarded", key) == 200
-            assert [event for event in second.events if event["event"] == "key"] == []
 
 
 async def test_envoys_death_is_told_and_ends_it(tmp_path: Path) -> None:
@@ -144,97 +130,121 @@ async def test_killed_it_leaves_no_envoy_behind(tmp_path: Path) -> None:
             await get(port, "/open")
 
 
+async def test_forced_it_starts_without_a_key_set(tmp_path: Path) -> None:
+    async with Upstream() as backend:
+        line = words(tmp_path, backend, "--jwks-retries", "0", "--force")
+        (tmp_path / "openapi.json").write_text(UNREACHABLE)
+        async with process.authz(*line) as up:
+            assert await get(port_of(await up.event("ready")), "/token") == 401
+            assert "127.0.0.1:9" in (await up.event("warning"))["text"]
+
+
 # -- mistakes -------------------------------------------------------------------------------------------------------
 
-
-async def fails(*line: object, code: int, says: str) -> None:
-    """The command ends with this code and one clear message, as text and as JSON."""
-    begin = time.monotonic()
-    given, out, err = await process.output(*line)
-
-    assert given == code, out + err
-    assert "Traceback" not in out + err
-    assert time.monotonic() - begin < 20
-    messages = [json.loads(text) for text in out.splitlines() if text.startswith("{")]
-    told = [message for message in messages if message.get("event") == "error"]
-    assert len(told) == 1, out + err
-    assert re.search(says, json.dumps(told[0])), told
-    assert told[0].get("remedy") or told[0].get("findings"), told
-
-
-async def test_a_port_in_use(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        async with Upstream() as backend:
-            await fails(*words(tmp_path, backend, "--port", port), code=1, says=f"127.0.0.1:{port}")
-    assert not (tmp_path / "data").exists(), "nothing was begun"
-
-
-@pytest.mark.parametrize(
-    ("content", "code", "says"),
-    [
-        (None, 2, "does not exist"),
-        ("", 2, "openapi.json"),
-        ("[1, 2", 2, "openapi.json"),
-        ("just words", 2, "openapi.json"),
-        ('{"swagger": "2.0"}', 2, "openapi.json"),
-    ],
-    ids=["missing", "empty", "not YAML", "no document", "unfinished"],
+UNREACHABLE = document(
+    HOST,
+    {"/token": {"get": {"security": [{"jwt": []}]}}},
+    schemes={"jwt": jwt_scheme("http://issuer", "http://127.0.0.1:9/keys")},
 )
-async def test_files_that_are_no_documents(tmp_path: Path, content: str | None, code: int, says: str) -> None:
-    async with Upstream() as backend:
-        line = words(tmp_path, backend)
-        file = tmp_path / "openapi.json"
-        file.unlink() if content is None else file.write_text(content)
-        await fails(*line, code=code, says=says)
 
 
-def below_a_file(directory: Path) -> None:
+def holding(content: str) -> Callable[[Path], None]:
+    """The document with this text."""
+
+    def prepare(directory: Path) -> None:
+        (directory / "openapi.json").write_text(content)
+
+    return prepare
+
+
+def nothing(_: Path) -> None:
+    """All is as it should be."""
+
+
+def no_document(directory: Path) -> None:
+    (directory / "openapi.json").unlink()
+
+
+def data_below_a_file(directory: Path) -> None:
     (directory / "data").write_text("")
 
 
-def corrupt(directory: Path) -> None:
+def damaged_database(directory: Path) -> None:
     (directory / "data").mkdir()
     (directory / "data" / "authz.db").write_bytes(b"this is no database" * 1000)
 
 
-def foreign(directory: Path) -> None:
+def directory_for_database(directory: Path) -> None:
     (directory / "data" / "authz.db").mkdir(parents=True)
 
 
-@pytest.mark.parametrize("spoil", [below_a_file, corrupt, foreign])
-async def test_data_directories_that_cannot_be_used(tmp_path: Path, spoil: Any) -> None:
-    spoil(tmp_path)
-    async with Upstream() as backend:
-        await fails(*words(tmp_path, backend), code=1, says="data")
-
-
-async def test_no_envoy_binary(tmp_path: Path) -> None:
-    async with Upstream() as backend:
-        await fails(*words(tmp_path, backend, "--envoy-path", tmp_path / "none"), code=2, says="envoy_path")
-
-
-async def test_an_envoy_that_cannot_start(tmp_path: Path) -> None:
-    """Whatever it writes before it ends is told."""
-    binary = tmp_path / "envoy"
+def an_envoy_that_ends(directory: Path) -> None:
+    binary = directory / "envoy"
     binary.write_text("#!/bin/sh\necho '[critical] no such luck' >&2\nexit 3\n")
     binary.chmod(0o755)
-    async with Upstream() as backend:
-        await fails(*words(tmp_path, backend, "--envoy-path", binary), code=1, says="no such luck")
 
 
-async def test_a_key_set_that_cannot_be_fetched(tmp_path: Path) -> None:
-    scheme = {
-        "jwt": {
-            "type": "oauth2", "flow": "implicit", "authorizationUrl": "", "x-google-issuer": "http://issuer",
-            "x-google-jwks_uri": "http://127.0.0.1:9/keys",
-        }
-    }  # fmt: skip
-    text = document(HOST, {"/token": {"get": {"security": [{"jwt": []}]}}}, schemes=scheme)
-    (tmp_path / "openapi.json").write_text(text)
-    async with Upstream() as backend:
-        line = words(tmp_path, backend, "--jwks-retries", "0")
-        await fails(*line, code=1, says="http://127.0.0.1:9/keys")
-        async with process.authz(*line, "--force") as up:
-            assert await get(port_of(await up.event("ready")), "/token") == 401
-            assert "127.0.0.1:9" in (await up.event("warning"))["text"]
+@dataclass(frozen=True)
+class Mistake:
+    """How a start is spoilt, and what its user is told. `{directory}` and `{port}` (taken) stand for the test's own."""
+
+    prepare: Callable[[Path], None]
+    code: int
+    says: str
+    words: tuple[str, ...] = ()
+
+
+MISTAKES = {
+    "no such file": Mistake(no_document, 2, "does not exist"),
+    "no OpenAPI": Mistake(holding("just words"), 2, "openapi.json"),
+    "port in use": Mistake(nothing, 1, "127.0.0.1:{port}", ("--port", "{port}")),
+    "data below a file": Mistake(data_below_a_file, 1, "data"),
+    "damaged database": Mistake(damaged_database, 1, "authz.db"),
+    "directory for a database": Mistake(directory_for_database, 1, "authz.db"),
+    "no Envoy": Mistake(nothing, 2, "envoy_path", ("--envoy-path", "{directory}/none")),
+    "Envoy that ends": Mistake(an_envoy_that_ends, 1, "no such luck", ("--envoy-path", "{directory}/envoy")),
+    "unreachable key set": Mistake(holding(UNREACHABLE), 1, "http://127.0.0.1:9/keys", ("--jwks-retries", "0")),
+}
+
+
+@dataclass(frozen=True)
+class End:
+    code: int
+    out: str
+    err: str
+    port: int
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, End]:
+    """How each of them ended: all are run at once, as far as the machine has processors."""
+
+    async def one(mistake: Mistake, turn: asyncio.Semaphore) -> End:
+        directory = tmp_path_factory.mktemp("mistake")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            async with turn, Upstream() as backend:
+                more = [word.format(port=port, directory=directory) for word in mistake.words]
+                line = words(directory, backend, *more)
+                mistake.prepare(directory)
+                return End(*await process.output(*line), port)
+
+    async def every() -> dict[str, End]:
+        turn = asyncio.Semaphore(os.cpu_count() or 1)
+        found = await asyncio.gather(*(one(mistake, turn) for mistake in MISTAKES.values()))
+        return dict(zip(MISTAKES, found, strict=True))
+
+    return asyncio.run(every())
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_clear_message(name: str, ends: dict[str, End]) -> None:
+    mistake, end = MISTAKES[name], ends[name]
+    events = [json.loads(line) for line in end.out.splitlines() if line.startswith("{")]
+    told = [event for event in events if event["event"] == "error"]
+
+    assert end.code == mistake.code, end.out + end.err
+    assert "Traceback" not in end.out + end.err
+    assert len(told) == 1
+    assert mistake.says.format(port=end.port) in json.dumps(told[0])
+    assert told[0].get("remedy") or told[0].get("findings")
