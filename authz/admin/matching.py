@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from authz.errors import UsageError
+from authz.model.paths import disguise_regexes, safe_path_regex
 from authz.model.service import Operation, ServiceConfig
 from authz.settings import Settings
 
@@ -81,7 +82,7 @@ def choose(configs: Sequence[ServiceConfig], service: str, host: str, settings: 
 def match(config: ServiceConfig, method: str, path: str, settings: Settings) -> Match:
     """What Envoy would make of a method and a path (no query)."""
     plain, notes, refused = _normalised(path, settings, keep_escaped=config.keep_escaped_slashes)
-    if refused:
+    if refused := refused or _unsafe(plain, config):
         return Match(plain, status=400, reason=refused, notes=notes)
     fitting = [
         operation
@@ -98,6 +99,16 @@ def match(config: ServiceConfig, method: str, path: str, settings: Settings) -> 
     return Match(
         plain, status=404, reason="No operation of the service has this path.", notes=notes + _near(config, plain)
     )
+
+
+def _unsafe(path: str, config: ServiceConfig) -> str:
+    """Why a normalised path is refused before any template is looked at; empty: it is not."""
+    # Escaped slashes have been judged: what is here may have them.
+    if not re.fullmatch(safe_path_regex(keep_slashes=True), path):
+        return "The path holds a broken escape, one of a control character, or a dot segment with parameters."
+    if any(re.fullmatch(one, path) for one in disguise_regexes({o.template for o in config.operations})):
+        return "The path spells what is fixed in one of the API's paths with escapes; write it as the document does."
+    return ""
 
 
 def _told(operation: Operation, path: str, fitting: Sequence[Operation]) -> tuple[str, ...]:

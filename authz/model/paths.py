@@ -12,7 +12,7 @@ literals only. One trailing slash of a request path is accepted. Matching is cas
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -22,7 +22,10 @@ DOUBLE_STAR = "**"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 _LITERAL = re.compile(r"[^{}*/:?#\x00-\x20\x7f-\U0010ffff]+\Z")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
+_PIECE = re.compile(r"%[0-9A-Fa-f]{2}|[A-Za-z0-9._~-]+|.")
 _SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
+_LONGEST_PATTERN = 1500  # characters, well within what Envoy lets an RE2 program be
 MAX_LENGTH = 2048
 MAX_VARIABLES = 60
 
@@ -179,6 +182,44 @@ def safe_path_regex(*, keep_slashes: bool) -> str:
     excluded = "/?%" if keep_slashes else r"/?%\\"
     begun = rf"(?:\.{{0,2}}(?:[^{excluded}.;]|{escape})|\.{{3}}|;)"
     return rf"(?:/(?:{begun}(?:[^{excluded}]|{escape})*|\.{{0,2}}))+(?:\?.*)?"
+
+
+def disguise_regexes(templates: Collection[Template]) -> list[str]:
+    """RE2 (and `re`) patterns of the request targets that write a template's literal or verb with other escapes.
+
+    `/v1/a%3Arun` is not `/v1/{id}:run` to a gateway, and `/%24meta` is not `/$meta`; but a wildcard matches them, and
+    to a backend that decodes first they are. What needs no escape is not looked for: normalising has decoded it.
+    """
+    found = [
+        *_disguises(
+            "/", {text for template in templates for text in template.segments if text not in {STAR, DOUBLE_STAR}}
+        ),
+        *_disguises("", {f":{template.verb}" for template in templates if template.verb}),
+    ]
+    ways: list[list[str]] = []
+    for way in found:
+        if not ways or sum(map(len, ways[-1])) + len(way) > _LONGEST_PATTERN:
+            ways.append([])
+        ways[-1].append(way)
+    return [f"[^?]*(?:{'|'.join(some)})(?:(?:[/?:]|%3[Aa]).*)?" for some in ways]
+
+
+def _disguises(before: str, texts: Iterable[str]) -> Iterator[str]:
+    """Patterns of each text with at least one piece spelled otherwise."""
+    for text in sorted(texts):
+        pieces = [(quote(piece), _other_spelling(piece)) for piece in _PIECE.findall(text)]
+        either = [f"(?:{plain}|{other})" if other else plain for plain, other in pieces]
+        for index, (_, other) in enumerate(pieces):
+            if other:
+                yield "".join([before, *(plain for plain, _ in pieces[:index]), other, *either[index + 1 :]])
+
+
+def _other_spelling(piece: str) -> str:
+    """A pattern of the escapes that mean a piece and are not it; empty if there are none, or Envoy undoes them."""
+    if len(piece) == 3 and piece.startswith("%"):
+        cases = {f"%{''.join(digits)}" for digits in product(*({one.lower(), one.upper()} for one in piece[1:]))}
+        return f"(?:{'|'.join(sorted(cases - {piece}))})" if len(cases) > 1 else ""
+    return "" if _UNRESERVED.match(piece) else f"(?i:%{ord(piece):02x})"
 
 
 class _Parser:

@@ -37,7 +37,7 @@ from xds.type.matcher.v3.matcher_pb2 import Matcher
 from authz import wire
 from authz.errors import UsageError
 from authz.model.inventory import Inventory, LiveService
-from authz.model.paths import Template, safe_path_regex
+from authz.model.paths import Template, disguise_regexes, safe_path_regex
 from authz.model.service import DEFAULT_DEADLINE, Backend, Operation, ServiceConfig
 from authz.settings import Settings
 from authz.xds import translation, tree
@@ -55,9 +55,7 @@ UNKNOWN_PATH = "No operation of this API has this path."
 UNKNOWN_METHOD = (
     "The path belongs to '{template}', which does not have this method; the Allow header lists those it has."
 )
-UNSAFE_PATH = (
-    "The path holds an escape that this API does not accept: of a slash, of a control character, or no valid one."
-)
+UNSAFE_PATH = "The path holds an escape that is not accepted: a broken one, a slash, a control, or one in a fixed part."
 BAD_PREFLIGHT = (
     "This is no CORS preflight that can be answered: it needs Access-Control-Request-Method and an allowed Origin."
 )
@@ -123,7 +121,8 @@ def _matcher(service: LiveService, settings: Settings, cluster_of: ClusterOf) ->
         tails.append(tree.routes(*writer.tail()))
     refusal = _wire(Route(match=RouteMatch(prefix="/"), direct_response=_answer(400, UNSAFE_PATH)))
     safe = safe_path_regex(keep_slashes=_keeps_slashes(service, settings))
-    return tree.guard(safe, tree.routes(refusal), tree.build(branches, tails))
+    disguises = disguise_regexes({one.template for live in service.configs for one in live.config.operations})
+    return tree.guard(safe, disguises, tree.routes(refusal), tree.build(branches, tails))
 
 
 def _keeps_slashes(service: LiveService, settings: Settings) -> bool:
@@ -232,7 +231,7 @@ class _Writer:
         route.name = selector
         self.logged.string_value = selector
         for told in route.request_headers_to_add:
-            told.header.value = selector
+            told.header.value = selector.replace("%", "%%")
         route.typed_per_filter_config.clear()
         checked = needs_check(operation, settings)
         if checked:

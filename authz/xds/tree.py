@@ -59,12 +59,21 @@ def build(branches: Sequence[Branch], tails: Sequence[bytes]) -> Matcher:
     return _Tree(branches, tails).matcher()
 
 
-def guard(pattern: str, refusal: bytes, tree: Matcher) -> Matcher:
-    """A tree that only paths matching a pattern reach; others get the routes in `refusal`."""
+def guard(safe: str, disguises: Sequence[str], refusal: bytes, tree: Matcher) -> Matcher:
+    """A tree that only paths matching `safe` reach, and none of `disguises`; others get the routes in `refusal`.
+
+    Disguises are made of escapes, so paths without one are not asked about them.
+    """
     guarded = Matcher()
     entry = guarded.matcher_list.matchers.add()
-    _ask(entry.predicate.not_matcher.single_predicate, pattern)
+    _ask(entry.predicate.not_matcher.single_predicate, safe)
     _to_list(entry.on_match, refusal)
+    for pattern in disguises:
+        entry = guarded.matcher_list.matchers.add()
+        both = entry.predicate.and_matcher.predicate
+        _ask(both.add().single_predicate, "[^?%]*%.*")
+        _ask(both.add().single_predicate, pattern)
+        _to_list(entry.on_match, refusal)
     guarded.on_no_match.matcher.CopyFrom(tree)
     return guarded
 

@@ -217,6 +217,24 @@ async def test_paths_that_backends_could_read_differently_are_refused(
         assert len(backend.seen) == len(SAFE)
 
 
+async def test_escapes_in_what_is_fixed_are_refused(start: Start) -> None:
+    """A backend that decodes first would run what the literal guards, under the wildcard's rules."""
+    literals = ("GET /a/{b}:run", "GET /a/$meta", "GET /a/caf%C3%A9", "GET /a/@me/x")
+    refused = ["/a/1%3Arun", "/a/1%3arun?x", "/a/1/%3Arun", "/a/%24meta", "/a/%24meta/", "/a/caf%c3%a9", "/a/%40me/x"]
+    passing = ["/a/1:run", "/a/$meta", "/a/caf%C3%A9", "/a/1%3Arunner", "/a/ann%40example.test", "/a/1?q=%3Arun"]
+    async with start(live(a_config(*literals, "GET /**"))) as gateway:
+        statuses = {path: (await gateway.get(path)).status for path in (*refused, *passing)}
+    assert statuses == dict.fromkeys(refused, 400) | dict.fromkeys(passing, 200)
+
+
+async def test_a_thousand_verbs_are_no_pattern_too_large(start: Start) -> None:
+    """Envoy bounds the size of a regular expression, and would refuse the whole table."""
+    operations = [f"POST /a/{{b}}:action-number-{number}" for number in range(1000)]
+    async with start(live(a_config(*operations, "POST /**"))) as gateway:
+        paths = [f"/a/1%3Aaction-number-{number}" for number in (0, 500, 999)]
+        assert [(await gateway.get(path, method="POST")).status for path in paths] == [400, 400, 400]
+
+
 @pytest.mark.parametrize(
     ("settings", "kept", "status"),
     [
