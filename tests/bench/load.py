@@ -22,7 +22,7 @@ _HINT = "Load comes from wrk: install it (apt-get install wrk, brew install wrk)
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One operation as it is called. `tokens`: sent in turn, one a call; wrk only."""
+    """One operation as it is called. `tokens`: sent in turn, one a call (see `can_send`)."""
 
     name: str
     host: str
@@ -53,6 +53,11 @@ class _Run:
     p50: float
     p99: float
     errors: int
+
+
+def can_send(point: Point) -> bool:
+    """Whether the tool that is here can do what a point asks for: h2load has the same headers for every call."""
+    return not point.tokens or shutil.which("wrk") is not None
 
 
 def measure(points: Sequence[Point], gateway: Gateway, pace: Pace) -> dict[str, Figures]:
@@ -88,8 +93,8 @@ def _drive(point: Point, url: str, seconds: float) -> _Run:
     raise NotMeasured(_HINT)
 
 
-def _headers(point: Point) -> list[str]:
-    given = {"Host": point.host, **point.headers}
+def _headers(host_name: str, point: Point) -> list[str]:
+    given = {host_name: point.host, **point.headers}
     return [part for name, value in given.items() for part in ("-H", f"{name}: {value}")]
 
 
@@ -98,16 +103,14 @@ def _wrk(point: Point, url: str, seconds: float) -> _Run:
         tokens.writelines(f"{token}\n" for token in point.tokens)
         tokens.flush()
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(_SCRIPT)]
-        told = _run([*command, *_headers(point), url, "--", tokens.name])
+        told = _run([*command, *_headers("Host", point), url, "--", tokens.name])
     return _Run(**json.loads(told.splitlines()[-1]))
 
 
 def _h2load(point: Point, url: str, seconds: float) -> _Run:
-    if point.tokens:
-        raise NotMeasured(f"{point.name}: h2load cannot send another token with each call. {_HINT}")
     with tempfile.NamedTemporaryFile("r") as log:
         command = ["h2load", "--h1", f"-c{CONNECTIONS}", f"-D{max(1, round(seconds))}", f"--log-file={log.name}"]
-        _run([*command, *_headers(point), url])
+        _run([*command, *_headers(":authority", point), url])
         calls = [tuple(map(int, line.split("\t")[:3])) for line in log]
     took = sorted(call[2] for call in calls)
     span = (max(call[0] + call[2] for call in calls) - min(call[0] for call in calls)) / 1e6 if calls else 1.0

@@ -5,7 +5,8 @@ micro   what the parts cost in this process: compiling, deciding, charging, answ
 deploy  from a document of 1,000 operations to Envoy's acceptance of it, on a running gateway
 scale   Envoy's CPU per request in an API of 1,000 operations against one of 10
 
-http, deploy and scale start a real Envoy on free loopback ports; http and scale need `wrk` (or `h2load`).
+http, deploy and scale start a real Envoy on free loopback ports; http and scale need `wrk`, or else
+`h2load`, which leaves fresh tokens out.
 Points are measured in turn, round after round, so that a slow minute of the machine slows all of them; figures are
 medians of the rounds. Compare ratios between machines, never absolute figures.
 """
