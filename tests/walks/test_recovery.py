@@ -133,55 +133,61 @@ async def more(told: Load, *names: str, outcome: int = ADMITTED, times: int = 20
     await until(lambda: all(told.counts[name][outcome] >= n for name, n in wanted.items()), within=process.PATIENCE)
 
 
-async def test_the_sidecar_is_killed_and_comes_back(tmp_path: Path) -> None:
-    async with (
-        a_place(tmp_path) as place,
-        process.envoy(place.bootstrap()),
-        contextlib.AsyncExitStack() as stack,
-    ):
+async def test_both_are_killed_and_come_back(tmp_path: Path) -> None:
+    async with a_place(tmp_path) as place, contextlib.AsyncExitStack() as stack:
+        first_envoy = await stack.enter_async_context(process.envoy(place.bootstrap()))
+        # Envoy is there first: its port is closed until it has routes and knows whom to ask.
+        assert await place.get("/open") == 0
         first = await stack.enter_async_context(place.serving())
-        await place.deploy()
+        await place.deploy(1)
         await place.answers("/guarded", place.key)
+
         async with place.loaded() as told:
             await more(told, "good", "open", "counted")
             await first.stop(signal.SIGKILL)
             await more(told, "good", "bad", "none", outcome=503)
             await more(told, "open", "counted")
             await stack.enter_async_context(place.serving())
-            await more(told, "good")
-            await more(told, "bad", outcome=400)
-            await more(told, "none", outcome=401)
-            never_wrong(told)
+            await recovered(told)
             # What needs nobody's word was never disturbed; what only counts was let through (`quota_when_down`).
             assert (told.outcomes("open"), told.outcomes("counted")) == ({200}, {200})
+
             told.counts.clear()
             await more(told, "good", times=50)
-            settled = {name: told.outcomes(name) for name in ("good", "open", "counted")}
+            assert {name: told.outcomes(name) for name in ("good", "open", "counted")} == EVERYTHING_PASSES
+            first_envoy.send_signal(signal.SIGKILL)
+            await first_envoy.wait()
+            await until(lambda: all("broken" in told.outcomes(name) for name in ("good", "bad", "none", "open")))
+            await stack.enter_async_context(process.envoy(place.bootstrap()))
+            await recovered(told)
+
+            told.counts.clear()
+            await place.deploy(2)
+            assert await place.get("/version2") == 200
+            await more(told, "good", times=50)
+            assert {name: told.outcomes(name) for name in ("good", "open", "counted")} == EVERYTHING_PASSES
         never_wrong(told)
 
-    assert settled == {"good": {200}, "open": {200}, "counted": {200}}
+
+EVERYTHING_PASSES = {"good": {200}, "open": {200}, "counted": {200}}
 
 
-async def test_what_is_open_stays_open_while_the_sidecar_is_away(tmp_path: Path) -> None:
-    async with a_place(tmp_path) as place, process.envoy(place.bootstrap()):
-        async with place.serving() as serving:
-            await place.deploy()
-            await place.answers("/guarded", place.key)
-            async with place.loaded() as told:
-                await more(told, "open", "counted")
-                assert await serving.stop(signal.SIGTERM) == 0
-                await more(told, "open", "counted", times=100)
-        never_wrong(told)
-        assert told.outcomes("open") == {200}
-        assert told.outcomes("counted") == {200}
-        assert await place.get("/guarded", place.key) == 503
+async def recovered(told: Load) -> None:
+    """All is as before; until then nobody was wrongly admitted."""
+    await more(told, "good", "open", "counted")
+    await more(told, "bad", outcome=400)
+    await more(told, "none", outcome=401)
+    never_wrong(told)
 
 
 async def test_a_deploy_while_the_sidecar_was_away_is_live_when_it_is_back(tmp_path: Path) -> None:
     async with a_place(tmp_path, over="tcp") as place, process.envoy(place.bootstrap()):
-        async with place.serving():
+        async with place.serving() as first:
             await place.deploy(1)
             await place.answers("/guarded", place.key)
+            assert await first.stop(signal.SIGTERM) == 0
+        assert [await place.get(path, place.key) for path in ("/open", "/guarded")] == [200, 503]
+
         revoked = keys.create(place.store, "ann", now=time.time()).text
         await place.deploy(2, wait=False)
         keys.revoke(place.store, revoked, now=time.time())
@@ -192,40 +198,3 @@ async def test_a_deploy_while_the_sidecar_was_away_is_live_when_it_is_back(tmp_p
             assert await place.get("/guarded", revoked) == 400
         never_wrong(told)
         assert told.outcomes("open") == {200}
-
-
-async def test_envoy_is_killed_and_gets_its_configuration_back(tmp_path: Path) -> None:
-    async with a_place(tmp_path) as place, place.serving():
-        config = place.bootstrap()
-        async with process.envoy(config) as first:
-            await place.deploy(1)
-            await place.answers("/guarded", place.key)
-            async with place.loaded() as told:
-                await more(told, "good")
-                first.send_signal(signal.SIGKILL)
-                await first.wait()
-                await until(lambda: all("broken" in told.outcomes(name) for name in ("good", "bad", "none", "open")))
-                async with process.envoy(config):
-                    await more(told, "good", "open", "counted")
-                    await more(told, "bad", outcome=400)
-                    never_wrong(told)
-                    told.counts.clear()
-                    await more(told, "good", times=50)
-                    settled = told.outcomes("good"), told.outcomes("open")
-                    await place.deploy(2)
-                    assert await place.get("/version2") == 200
-                    told_before_the_end = {name: told.outcomes(name) for name in ("good", "open")}
-            never_wrong(told)
-
-    assert settled == ({200}, {200})
-    assert told_before_the_end == {"good": {200}, "open": {200}}
-
-
-async def test_an_envoy_without_any_configuration_admits_nobody(tmp_path: Path) -> None:
-    """Envoy is there first: its port is closed until it has routes and knows whom to ask."""
-    async with a_place(tmp_path) as place, process.envoy(place.bootstrap()):
-        assert await place.get("/guarded") == 0
-        async with place.serving():
-            await place.deploy()
-            await place.answers("/guarded", status=401)
-            assert await place.get("/guarded", place.key) == 200

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shlex
+import re
 import signal
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,11 @@ from typing import Any
 
 import pytest
 
-from harness import http, process
+from authz.admin import deploy, keys
+from authz.app import wait_live
+from authz.model.service import SourceText
+from authz.proxy import free_port
+from harness import gateway, http, process
 from harness.http import Request, Response, Upstream
 from harness.waiting import until
 from walks.documents import GUARDED, OPEN, document, jwt_scheme
@@ -67,7 +72,7 @@ async def test_from_start_to_a_signal(tmp_path: Path) -> None:
         assert {(row["method"], row["path"]) for row in table} == {("GET", "/open"), ("GET", "/guarded")}
 
         examples = [event["command"] for event in up.events if event["event"] == "example"]
-        assert sorted(await asyncio.gather(*map(pasted, examples))) == [200, 200]
+        assert await asyncio.gather(*map(pasted, examples)) == [[200], [200]]
 
         # Deployed beside it, it changes without a restart.
         envoys = up.children()
@@ -96,13 +101,14 @@ async def test_from_start_to_a_signal(tmp_path: Path) -> None:
         assert await again.stop(signal.SIGINT) == 0
 
 
-async def pasted(command: str) -> int:
-    """The status that a `curl` line gets, typed into a shell."""
-    assert shlex.split(command)[0] == "curl"
-    line = f"{command} -s -o {os.devnull} -w ' %{{http_code}}'"
-    made = await asyncio.create_subprocess_shell(line, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+async def pasted(command: str) -> list[int]:
+    """The statuses that a line of `curl` shows, typed into a shell."""
+    made = await asyncio.create_subprocess_shell(
+        command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
     out, _ = await made.communicate()
-    return int(out.split()[-1])
+    lines = re.findall(rb"^HTTP/[\d.]+ (\d{3})", out, re.MULTILINE)
+    return [int(status) for status in lines or re.findall(rb"\d{3}", out)]
 
 
 async def test_envoys_death_is_told_and_ends_it(tmp_path: Path) -> None:
@@ -137,6 +143,48 @@ async def test_forced_it_starts_without_a_key_set(tmp_path: Path) -> None:
         async with process.authz(*line) as up:
             assert await get(port_of(await up.event("ready")), "/token") == 401
             assert "127.0.0.1:9" in (await up.event("warning"))["text"]
+
+
+async def test_a_newcomer_sees_every_answer_of_the_demo() -> None:
+    async with process.authz("demo", "--json", "--port", "0", "--envoy-concurrency", "1") as demo:
+        await demo.event("ready")
+        examples = {event["title"]: event["command"] for event in demo.events if event["event"] == "example"}
+        shown = {title: await pasted(command) for title, command in examples.items()}
+        assert await demo.stop(signal.SIGTERM) == 0
+
+    assert {200, 401, 403, 404, 405, 429} <= {status for statuses in shown.values() for status in statuses}, shown
+    assert "Traceback" not in "".join(demo.errors)
+
+
+async def test_an_envoy_of_ones_own_with_a_configuration_of_one_piece(tmp_path: Path) -> None:
+    """`authz envoy config` beside a sidecar: the operations are the deployed ones, so it knows them."""
+    file = tmp_path / "openapi.json"
+    file.write_text(the_document())
+    sidecar = f"unix:{tmp_path}/check"
+    port = free_port()
+    async with Upstream() as backend, gateway.running(tmp_path / "data", now=0.0, sidecar_address=sidecar) as running:
+        key = keys.create(running.store, "ann", now=time.time()).text
+        source = SourceText(str(file), file.read_text())
+        await wait_live(running.store, deploy.deploy(running.store, [source], now=time.time()))
+        code, out, err = await process.output(
+            "envoy", "config", file, "--sidecar", sidecar, "--data-dir", tmp_path / "data", "--port", port,
+            "--backend", f"http://{backend.address}", "--format", "json",
+        )  # fmt: skip
+        assert code == 0, err
+        config = tmp_path / "envoy.json"
+        config.write_text(out.replace("9901", str(free_port())))
+        async with process.envoy(config):
+            await until(lambda: is_open(port))
+            answers = [
+                await get(port, path, text) for path, text in (("/open", ""), ("/guarded", ""), ("/guarded", key))
+            ]
+
+    assert answers == [200, 401, 200]
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 # -- mistakes -------------------------------------------------------------------------------------------------------
