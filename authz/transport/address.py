@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,3 +91,23 @@ def parse(text: str) -> Tcp | Unix:
             f"'{text}' is not an address to listen on.", "Write HOST:PORT (IPv6 as [HOST]:PORT) or unix:PATH."
         )
     return Tcp(host, int(port))
+
+
+@contextmanager
+def owner_only() -> Iterator[None]:
+    """Whoever can connect can ask about any key; a socket made in here is private from its first moment."""
+    before = os.umask(0o177)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def not_bound(endpoint: Tcp | Unix) -> StateError:
+    """What to say when the system refuses an address."""
+    return StateError(
+        f"Cannot listen on {endpoint}.",
+        "The port is taken or not this machine's: stop the other process, or choose another address."
+        if isinstance(endpoint, Tcp)
+        else "Its directory must exist and be writable: create it, or choose another path.",
+    )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import grpc
 from grpc import aio
 
-from authz.errors import Code, Refusal, StateError
+from authz.errors import Code, Refusal
 from authz.transport import address as addresses
 from authz.transport.base import Handler, Handlers
 from authz.transport.health import CHECK, Health
@@ -105,23 +103,8 @@ def _bind(server: aio.Server, endpoint: addresses.Tcp | addresses.Unix) -> addre
         if isinstance(endpoint, addresses.Tcp):
             return addresses.Tcp(endpoint.host, server.add_insecure_port(str(endpoint)))
         endpoint.clear()
-        with _owner_only():
+        with addresses.owner_only():
             server.add_insecure_port(str(endpoint))
     except RuntimeError as error:
-        raise StateError(
-            f"Cannot listen on {endpoint}.",
-            "The port is taken or not this machine's: stop the other process, or choose another address."
-            if isinstance(endpoint, addresses.Tcp)
-            else "Its directory must exist and be writable: create it, or choose another path.",
-        ) from error
+        raise addresses.not_bound(endpoint) from error
     return endpoint
-
-
-@contextmanager
-def _owner_only() -> Iterator[None]:
-    """Whoever can connect can ask about any key; the socket is private from its first moment."""
-    before = os.umask(0o177)
-    try:
-        yield
-    finally:
-        os.umask(before)

@@ -18,8 +18,9 @@ from grpc_health.v1 import health_pb2
 from authz.errors import Code, Refusal, StateError
 from authz.transport.base import Handlers, Transport
 from authz.transport.grpcio import GrpcioTransport
+from authz.transport.nghttp2 import Nghttp2Transport
 
-TRANSPORTS = [GrpcioTransport]
+TRANSPORTS = [GrpcioTransport, Nghttp2Transport]
 
 ECHO = "/test.Echo/Echo"
 LATER = "/test.Echo/Later"

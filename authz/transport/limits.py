@@ -1,0 +1,81 @@
+"""What peers may ask of a server, the state that its connections share, and what is said of those who overdo it.
+
+This module knows numbers and the log; it knows no HTTP/2.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from authz.transport.base import Handler
+
+log = logging.getLogger(__name__)
+
+_QUIET: Final = 60
+"""Seconds in which a kind of complaint is logged once; what came after is counted and told at their end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one peer, or all of them together, may ask for. Times are in whole seconds."""
+
+    message: int = 256 * 1024  # Envoy's questions are a few hundred bytes; its own header limit keeps them below this
+    held: int = 64 * 1024 * 1024  # bytes of unfinished requests, over all connections
+    connections: int = 1000
+    streams: int = 1024  # Envoy's own default of requests at once per cluster, so that one connection is enough for it
+    header_bytes: int = 16 * 1024
+    continuations: int = 8
+    # Burst and rate. Envoy resets a stream when the caller behind it leaves; callers must not be able to make Envoy
+    # lose its connection by leaving in numbers, so this is well above libnghttp2's own 33 a second.
+    resets: tuple[int, int] = (4096, 1000)
+    controls: int = 10_000  # frames a second that ask for nothing: pings, settings, window updates
+    unread: int = 1000  # answers to pings and settings that the peer has left unread
+    greeting: int = 10
+    request: int = 30
+    idle: int = 900
+    stalled: int = 30
+
+    def connections_here(self) -> int:
+        """At most half of the files that this process may open: the store, Envoy's socket and the log need some."""
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return self.connections if files == resource.RLIM_INFINITY else min(self.connections, files // 2)
+
+
+class Complaints:
+    """The log's view of misbehaving peers: one line per kind of misbehaviour and minute, however many they are."""
+
+    def __init__(self) -> None:
+        self._since = 0
+        self._count: Counter[str] = Counter()
+
+    def add(self, peer: object, why: str) -> None:
+        """Somebody was hung up on."""
+        self._count[why] += 1
+        if self._count[why] == 1:
+            log.warning("hung up on %s, which %s", peer or "a local process", why)
+
+    def tick(self) -> None:
+        """One second has passed."""
+        self._since += 1
+        if self._since < _QUIET:
+            return
+        for why, count in self._count.items():
+            if count > 1:
+                log.warning("hung up on %d more peers in a minute, which %s", count - 1, why)
+        self._since = 0
+        self._count.clear()
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the connections of one server have in common. `held`: bytes of unfinished requests."""
+
+    handlers: Mapping[bytes, Handler]
+    limits: Limits
+    complaints: Complaints = field(default_factory=Complaints)
+    held: int = 0

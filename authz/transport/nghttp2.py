@@ -1,0 +1,135 @@
+"""The fast transport: a gRPC server of unary methods on libnghttp2 and asyncio (see `transport.base.Transport`).
+
+This module listens, counts connections and stops; what happens on one of them is `transport.http2`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from typing import Final, cast
+
+from authz.transport import address as addresses
+from authz.transport.base import Handlers
+from authz.transport.health import CHECK, Health
+from authz.transport.http2 import Connection
+from authz.transport.limits import Complaints, Limits, Shared
+
+_BACKLOG: Final = 1024
+_TICK: Final = 1.0
+_LAST_WORDS: Final = 1.0
+"""Seconds that a peer has to read what a stop sends it."""
+
+
+class Nghttp2Transport:
+    """A gRPC server of unary methods on libnghttp2, over TCP or a Unix socket, with TLS where a context is given.
+
+    A Unix socket is made for its owner only; one that a dead process left behind is replaced.
+    """
+
+    def __init__(
+        self, handlers: Handlers, address: str, *, limits: Limits | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._endpoint = addresses.parse(address)
+        self._health = Health(handlers)
+        methods = {CHECK: self._health.check, **handlers}
+        self._shared = Shared({path.encode(): handler for path, handler in methods.items()}, limits or Limits())
+        self._most = self._shared.limits.connections_here()
+        self._tls = tls
+        self._connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._ticking: asyncio.TimerHandle | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens, with the real port once started."""
+        return str(self._endpoint)
+
+    async def start(self) -> None:
+        """Bind and serve.
+
+        Raises:
+            StateError: the address cannot be bound.
+        """
+        try:
+            if isinstance(self._endpoint, addresses.Tcp):
+                self._server, self._endpoint = await self._listen(self._endpoint)
+            else:
+                self._server = await self._listen_privately(self._endpoint)
+        except OSError as error:
+            raise addresses.not_bound(self._endpoint) from error
+        self._ticking = asyncio.get_running_loop().call_later(_TICK, self._tick)
+
+    async def stop(self, grace: float) -> None:
+        """Refuse new calls, let running ones end for at most `grace` seconds, close. Does nothing if not started."""
+        server, self._server = self._server, None
+        self._health.serving = False
+        if server is None:
+            return
+        server.close()
+        if isinstance(self._endpoint, addresses.Unix):
+            self._endpoint.path.unlink(missing_ok=True)
+        for connection in self._connections:
+            connection.drain()
+        await self._wait(grace)
+        for connection in list(self._connections):
+            connection.stop()
+        await self._wait(_LAST_WORDS)
+        for connection in list(self._connections):
+            connection.abort()
+        await self._wait(_LAST_WORDS)
+        if self._ticking:
+            self._ticking.cancel()
+
+    async def _listen(self, endpoint: addresses.Tcp) -> tuple[asyncio.Server, addresses.Tcp]:
+        host = endpoint.host.strip("[]")
+        # Two gateways on one port would share its connections without a word.
+        server = await asyncio.get_running_loop().create_server(
+            self._accept, host, endpoint.port, reuse_port=False, backlog=_BACKLOG, ssl=self._tls
+        )
+        return server, addresses.Tcp(endpoint.host, server.sockets[0].getsockname()[1])
+
+    async def _listen_privately(self, endpoint: addresses.Unix) -> asyncio.Server:
+        endpoint.clear()
+        listener = socket.socket(socket.AF_UNIX)
+        try:
+            with addresses.owner_only():
+                listener.bind(str(endpoint.path))
+            return await asyncio.get_running_loop().create_unix_server(
+                self._accept, sock=listener, backlog=_BACKLOG, ssl=self._tls
+            )
+        except OSError:
+            listener.close()
+            raise
+
+    def _accept(self) -> asyncio.Protocol:
+        if len(self._connections) >= self._most:
+            return _Full(self._shared.complaints)
+        connection = Connection(self._shared)
+        self._connections.add(connection)
+        connection.closed.add_done_callback(lambda _: self._connections.discard(connection))
+        return connection
+
+    def _tick(self) -> None:
+        self._ticking = asyncio.get_running_loop().call_later(_TICK, self._tick)
+        self._shared.complaints.tick()
+        for connection in list(self._connections):
+            connection.tick()
+
+    async def _wait(self, seconds: float) -> None:
+        """Until there are no connections, but not for longer."""
+        if self._connections:
+            await asyncio.wait([connection.closed for connection in self._connections], timeout=seconds)
+
+
+class _Full(asyncio.Protocol):
+    """A connection that is one too many."""
+
+    def __init__(self, complaints: Complaints) -> None:
+        self._complaints = complaints
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hang up."""
+        self._complaints.add(transport.get_extra_info("peername"), "found too many connections")
+        cast("asyncio.Transport", transport).abort()
