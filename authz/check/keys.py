@@ -220,7 +220,15 @@ def _referrer(pattern: str) -> re.Pattern[str]:
 
 
 def _starred(text: str, star: str) -> str:
-    return star.join(map(re.escape, text.split("*")))
+    """A text with stars as a pattern. Referrers are strangers' words, so no star is tried at more than one length.
+
+    The first place where a middle part fits is as good as any other; only the last star has to look further.
+    """
+    first, *middle = map(re.escape, text.split("*"))
+    if not middle:
+        return first
+    last = middle.pop()
+    return first + "".join(f"(?>{star}?{part})" for part in middle) + star + last
 
 
 def _comes_from(referrer: str, patterns: tuple[re.Pattern[str], ...]) -> bool:

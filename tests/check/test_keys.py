@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -78,6 +79,22 @@ def test_referrer_restrictions(pattern, referrer, passes):
     headers = {"referer": referrer}
 
     assert blocked(Restrictions(allow_referrers=(pattern,)), headers) is (None if passes else Reason.KEY_REFERRER)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "referrer"),
+    [
+        ("https://a.test/*/x*x*y", "https://a.test/" + "/x" * 25_000),
+        ("*.*.a.test/*", f"https://{'.' * 50_000}/"),
+        ("*a*a*a*.test/*", f"https://{'a' * 50_000}/"),
+    ],
+)
+def test_no_referrer_takes_long_to_refuse(pattern, referrer):
+    """Everybody waits for the one call that is judged: a long referrer must not be tried in every way."""
+    started = time.process_time()
+
+    assert blocked(Restrictions(allow_referrers=(pattern,)), {"referer": referrer}) is Reason.KEY_REFERRER
+    assert time.process_time() - started < 0.5
 
 
 def test_a_request_without_a_referrer_comes_from_no_page():
