@@ -79,11 +79,13 @@ class OperationRule:
 class Rulebook:
     """All operations that any Envoy may still ask about, and the consumers' overrides.
 
-    `overrides` maps (service, limit name, consumer number) to the consumer's own value.
+    `overrides` maps (service, limit name, consumer number) to the consumer's own value; `limits` are all (service,
+    limit name) that there are.
     """
 
     revision: int = 0
     operations: Mapping[OperationKey, OperationRule] = field(default_factory=dict)
     providers: tuple[ProviderRule, ...] = ()
     overrides: Mapping[tuple[str, str, int], int] = field(default_factory=dict)
+    limits: frozenset[tuple[str, str]] = frozenset()
     backend_audiences: frozenset[str] = frozenset()

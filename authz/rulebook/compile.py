@@ -5,7 +5,7 @@ It knows the model and the settings; it knows no Envoy, no store and no request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from authz.model.auth import DEFAULT_KEY_PLACES, Alternative, JwtProvider, JwtRequirement, Requirement
 from authz.model.inventory import Inventory, LiveService
@@ -29,6 +29,7 @@ _GOOGLE = frozenset({"accounts.google.com", "https://accounts.google.com"})
 def compile_book(inventory: Inventory, settings: Settings) -> Rulebook:
     """The Rulebook of everything that is live in an Inventory."""
     operations: dict[OperationKey, OperationRule] = {}
+    limits = {service.name: dict(_limit_metrics(service)) for service in inventory.services}
     for service in inventory.services:
         for live in service.configs:
             operations |= _ConfigRules(live.config, settings).operations()
@@ -36,7 +37,8 @@ def compile_book(inventory: Inventory, settings: Settings) -> Rulebook:
         revision=inventory.revision,
         operations=operations,
         providers=_providers(operations.values()),
-        overrides=_overrides(inventory),
+        overrides=_overrides(inventory, limits),
+        limits=frozenset((service, limit) for service, metrics in limits.items() for limit in metrics),
         backend_audiences=frozenset(r.backend_audience for r in operations.values() if r.backend_audience),
     )
 
@@ -45,13 +47,15 @@ def merge(new: Rulebook, old: Rulebook) -> Rulebook:
     """The new book with the old one's operations behind it.
 
     While Envoy takes over a snapshot, some of its routes still name the old configs: they keep their rules,
-    their key sets and their backend tokens until no Envoy runs them.
+    their key sets, their backend tokens and the overrides of limits that only they have, until no Envoy runs them.
     """
+    gone = {key: value for key, value in old.overrides.items() if key[:2] not in new.limits}
     return Rulebook(
         revision=new.revision,
         operations={**old.operations, **new.operations},
         providers=tuple(dict.fromkeys((*new.providers, *old.providers))),
-        overrides=new.overrides,
+        overrides=gone | {**new.overrides},
+        limits=new.limits,
         backend_audiences=new.backend_audiences | old.backend_audiences,
     )
 
@@ -65,9 +69,8 @@ def _providers(rules: Iterable[OperationRule]) -> tuple[ProviderRule, ...]:
     return tuple(dict.fromkeys(found.values()))
 
 
-def _overrides(inventory: Inventory) -> dict[tuple[str, str, int], int]:
+def _overrides(inventory: Inventory, limits: Mapping[str, Mapping[str, str]]) -> dict[tuple[str, str, int], int]:
     """Overrides by (service, limit, consumer). A metric-wide one goes in first, so that a limit's own one wins."""
-    limits = {service.name: dict(_limit_metrics(service)) for service in inventory.services}
     found: dict[tuple[str, str, int], int] = {}
     for override in sorted(inventory.overrides, key=lambda one: bool(one.limit)):
         for limit, metric in limits.get(override.service, {}).items():

@@ -168,6 +168,19 @@ def test_merging_keeps_what_an_envoy_may_still_ask_about():
     assert both.overrides == {}
 
 
+def test_merging_keeps_the_overrides_of_limits_that_only_the_old_config_has():
+    """A consumer that was blocked stays blocked while Envoy still runs the old config."""
+    old_config = a_metered_service(an_operation("A"), limits=(a_limit("old"), a_limit("both")))
+    blocked = (Override(SERVICE, 7, "reads", 0),)
+    old = compile_book(an_inventory(old_config, overrides=blocked), SETTINGS)
+    new_config = a_metered_service(an_operation("A"), id="2026-01-03r0", limits=(a_limit("new"), a_limit("both")))
+    raised = compile_book(an_inventory(new_config, revision=2, overrides=(Override(SERVICE, 7, "reads", 5),)), SETTINGS)
+    lifted = compile_book(an_inventory(new_config, revision=3), SETTINGS)
+
+    assert merge(raised, old).overrides == {(SERVICE, "old", 7): 0, (SERVICE, "both", 7): 5, (SERVICE, "new", 7): 5}
+    assert merge(lifted, old).overrides == {(SERVICE, "old", 7): 0}
+
+
 def test_merging_lets_the_new_rules_win():
     old = compile_book(an_inventory(a_service(an_operation("A"))), SETTINGS)
     new = compile_book(an_inventory(a_service(an_operation("A", BY_KEY)), revision=2), SETTINGS)
