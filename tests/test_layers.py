@@ -37,6 +37,7 @@ HOMES = {
     "aiohttp": {"check/fetch.py"},
     "sqlalchemy": {"store/"},
     "alembic": {"store/"},
+    "ngh2": {"transport/http2.py"},
     "grpc": {"transport/grpcio.py", "xds/server.py", "app.py"},
     "click": {"cli/"},
     "rich": {"cli/"},

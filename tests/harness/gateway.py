@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -38,9 +39,10 @@ class Running:
 
 
 def settings(data_dir: Path, **values: Any) -> Settings:
-    """Settings that suit a test: free port, one worker, a store of its own."""
+    """Settings that suit a test: free port, one worker, a store of its own, the transport that the run is for."""
     known: dict[str, Any] = {
         "port": free_port(), "envoy_concurrency": 1, "data_dir": data_dir, "drain_seconds": 1.0, "poll_seconds": 0.05,
+        "transport": os.environ.get("AUTHZ_TEST_TRANSPORT", Settings().transport),
     }  # fmt: skip
     return Settings.read(known | values, {})
 

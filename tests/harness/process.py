@@ -90,8 +90,10 @@ def is_running(pid: int) -> bool:
 
 @contextlib.asynccontextmanager
 async def authz(*words: object, environ: Mapping[str, str] | None = None) -> AsyncIterator[Command]:
-    """Run `authz WORDS…`; whatever still runs at the end is killed."""
+    """Run `authz WORDS…` on the transport that the run is for; whatever still runs at the end is killed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTHZ_")}
+    if transport := os.environ.get("AUTHZ_TEST_TRANSPORT"):
+        environment["AUTHZ_TRANSPORT"] = transport
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "authz", *map(str, words),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
