@@ -205,15 +205,22 @@ async def _until_signal(job: Coroutine[Any, Any, int]) -> int:
 
     Only the first signal counts: another must not cut the draining short.
     """
-    working = asyncio.ensure_future(job)
-    signals = iter((working.cancel,))
+    working, stopped = asyncio.ensure_future(job), asyncio.Event()
+
+    def stop() -> None:
+        if not stopped.is_set():
+            stopped.set()
+            working.cancel()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, lambda: next(signals, bool)())
+        loop.add_signal_handler(number, stop)
     try:
         return await working
     except asyncio.CancelledError:
-        return 0
+        if stopped.is_set():
+            return 0
+        raise
 
 
 async def _up(request: UpRequest, screen: Screen, *, sample: Sample | None = None) -> int:

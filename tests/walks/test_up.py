@@ -136,6 +136,26 @@ async def test_killed_it_leaves_no_envoy_behind(tmp_path: Path) -> None:
             await get(port, "/open")
 
 
+async def test_a_signal_ends_a_start_that_hangs(tmp_path: Path) -> None:
+    over = asyncio.Event()
+
+    async def hang(_: Request) -> Response:
+        await over.wait()
+        return Response(500)
+
+    async with Upstream(hang) as server:
+        scheme = {"jwt": jwt_scheme("http://issuer", f"http://{server.address}/keys")}
+        text = document(HOST, {"/token": {"get": {"security": [{"jwt": []}]}}}, schemes=scheme)
+        (tmp_path / "openapi.json").write_text(text)
+        async with process.authz(*words(tmp_path, server)) as up:
+            await until(lambda: server.seen, within=process.PATIENCE)
+            begin = time.monotonic()
+            assert await up.stop(signal.SIGINT) == 0
+            assert time.monotonic() - begin < 3
+            assert "Traceback" not in "".join(up.errors)
+        over.set()
+
+
 async def test_forced_it_starts_without_a_key_set(tmp_path: Path) -> None:
     async with Upstream() as backend:
         line = words(tmp_path, backend, "--jwks-retries", "0", "--force")
