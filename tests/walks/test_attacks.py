@@ -7,9 +7,13 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import grpc.aio
 import pytest
 import pytest_asyncio
+from envoy.service.auth.v3.external_auth_pb2 import CheckResponse
+from envoy.service.ratelimit.v3.rls_pb2 import RateLimitResponse
 
+from authz import wire
 from authz.admin import keys
 from harness import gateway, http, raw
 from harness.http import Request, Response, Upstream
@@ -362,3 +366,26 @@ async def test_bytes_that_a_key_cannot_have(stage: Stage, line: str | bytes, sta
     answer = await stage.lines("GET /admin HTTP/1.1", f"host: {HOST}", text, "connection: close")
 
     assert answer.status == status
+
+
+# -- what asks the sidecar itself -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("question", [b"", b"\xff", b"\x0a\x00", b"not protobuf at all"])
+async def test_a_question_that_is_none_admits_nobody(stage: Stage, question: bytes) -> None:
+    """Bytes that no Envoy of ours sends; an unset or unknown code would let a call pass."""
+    async with grpc.aio.insecure_channel(stage.running.gateway.sidecar) as channel:
+        checked = CheckResponse.FromString(await channel.unary_unary(wire.CHECK_METHOD)(question))
+        counted = RateLimitResponse.FromString(await channel.unary_unary(wire.RATE_LIMIT_METHOD)(question))
+
+    assert checked.status.code == 14
+    assert checked.denied_response.status.code == 503
+    assert counted.overall_code == RateLimitResponse.OVER_LIMIT
+
+
+async def test_a_grpc_caller_is_denied_in_grpc(stage: Stage) -> None:
+    fields = [(":method", "GET"), (":scheme", "http"), (":authority", HOST), (":path", "/admin")]
+    answer = await raw.http2(stage.running.port, [*fields, ("content-type", "application/grpc"), ("te", "trailers")])
+
+    assert (answer.status, answer.header("grpc-status")) == (200, "16")
+    assert answer.header("grpc-message")

@@ -110,6 +110,8 @@ def the_document(backends: dict[str, Upstream]) -> str:
         HOST,
         {
             "/local/{id}": {"get": OPEN},
+            "/bodies": {"post": OPEN},
+            "/bodies/guarded": {"post": GUARDED},
             "/append/{id}": {"get": to(f"{plain}/base", **append)},
             "/append-root/{id}": {"get": to(plain, **append)},
             "/constant": {"get": to(f"{plain}/fixed", **constant)},
@@ -163,6 +165,16 @@ async def test_the_backend_of_an_address_is_told_its_own_host(stage: Stage) -> N
     assert stage.last().header("host") == "127.0.0.1"
     await stage.get("/local/5")
     assert stage.last().header("host") == HOST
+
+
+@pytest.mark.parametrize("path", ["/bodies", "/bodies/guarded"])
+async def test_large_bodies_arrive_whole(stage: Stage, path: str) -> None:
+    body = bytes(range(256)) * 12_000
+    headers = [("x-api-key", stage.key), ("content-type", "application/octet-stream")]
+    answer = await http.fetch(stage.running.port, "POST", path, headers, body, host=HOST)
+
+    assert answer.status == 200
+    assert stage.last().body == body
 
 
 # -- deadlines and retries ------------------------------------------------------------------------------------------
