@@ -1,155 +1,25 @@
-"""Walk 1: may this call pass? Keys and tokens, through a real Envoy and the whole gateway."""
+"""Walk 1: may this call pass? Keys and several ways in, through a real Envoy and the whole gateway."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import json
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from authz.admin import consumers, keys
-from authz.check import jwks
 from authz.model.auth import AndroidApp, ApiTarget, Restrictions
-from harness import gateway, http
-from harness.http import Request, Response, Upstream
-from harness.issuer import Issuer
 from harness.waiting import seconds_until, until
-from walks.documents import GUARDED, OPEN, document, jwt_scheme
+from walks.check_stage import KEYS, TOKENS, WAYS, Stage, a_stage, bearer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-KEYS, TOKENS, WAYS = "keys.example.test", "tokens.example.test", "ways.example.test"
-
-
-@dataclass
-class KeyServer:
-    """What issuers publish, by path, and how often each path was asked for. A path set to None is out of order."""
-
-    pages: dict[str, Any] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-
-    def answer(self, request: Request) -> Response:
-        self.asked.append(request.path)
-        page = self.pages.get(request.path)
-        if page is None:
-            return Response(500)
-        return Response(200, [("content-type", "application/json")], json.dumps(page).encode())
-
-
-@dataclass
-class Stage:
-    running: gateway.Running
-    backend: Upstream
-    key_server: KeyServer
-    address: str
-    issuers: dict[str, Issuer]
-
-    async def get(self, host: str, path: str, *headers: tuple[str, str], method: str = "GET") -> Response:
-        return await http.fetch(self.running.port, method, path, headers, host=host)
-
-    async def status(self, host: str, path: str, *headers: tuple[str, str]) -> int:
-        return (await self.get(host, path, *headers)).status
-
-    async def with_key(self, text: str, *headers: tuple[str, str]) -> int:
-        return await self.status(KEYS, "/guarded", ("x-api-key", text), *headers)
-
-    def key(self, consumer: str = "ann", **more: Any) -> str:
-        return keys.create(self.running.store, consumer, now=time.time(), **more).text
-
-    def issuer_url(self, name: str) -> str:
-        return f"http://{self.address}/{name}"
-
-    def token(self, name: str, *, host: str = TOKENS, **claims: Any) -> str:
-        return self.issuers[name].token(
-            **{"iss": self.issuer_url(name), "aud": f"https://{host}", "sub": "someone", **claims}
-        )
-
-    async def with_token(self, name: str, path: str = "", *, host: str = TOKENS, **claims: Any) -> int:
-        text = self.token(name, host=host, **claims)
-        return await self.status(host, path or f"/{name}", ("authorization", f"Bearer {text}"))
-
-
-def bearer(text: str) -> tuple[str, str]:
-    return "authorization", f"Bearer {text}"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    key_server, issuers = KeyServer(), {name: Issuer(f"{name}-1") for name in ("jwks", "certs", "oidc", "turning")}
-    async with Upstream() as backend, Upstream(key_server.answer) as server:
-        publish(key_server, server.address, issuers)
-        async with gateway.running(
-            tmp_path_factory.mktemp("check"),
-            [keys_document(), tokens_document(server.address), ways_document(server.address)],
-            now=time.time(),
-            backend=f"http://{backend.address}",
-            poll_seconds=0.25,
-            jwks_refetch_seconds=0.5,
-        ) as running:
-            yield Stage(running, backend, key_server, server.address, issuers)
-
-
-def publish(server: KeyServer, address: str, issuers: dict[str, Issuer]) -> None:
-    for name, issuer in issuers.items():
-        server.pages[f"/{name}/keys"] = issuer.certificates() if name == "certs" else issuer.jwks()
-    url = f"http://{address}/oidc"
-    server.pages["/oidc/.well-known/openid-configuration"] = {"issuer": url, "jwks_uri": f"{url}/keys"}
-
-
-def keys_document() -> str:
-    return document(
-        KEYS,
-        {
-            "/open": {"get": OPEN},
-            "/guarded": {"get": GUARDED},
-            "/other": {"get": {"operationId": "other", **GUARDED}},
-            "/cookie": {"get": {"security": [{"crumb": []}]}},
-        },
-        schemes={
-            "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
-            "crumb": {"type": "apiKey", "in": "query", "name": "k"},
-        },
-    )
-
-
-def tokens_document(address: str) -> str:
-    url = f"http://{address}"
-    return document(
-        TOKENS,
-        {f"/{name}": {"get": {"security": [{name: []}]}} for name in ("jwks", "certs", "oidc", "turning")},
-        schemes={
-            name: jwt_scheme(f"{url}/{name}", "" if name == "oidc" else f"{url}/{name}/keys")
-            for name in ("jwks", "certs", "oidc", "turning")
-        },
-    )
-
-
-def ways_document(address: str) -> str:
-    url = f"http://{address}/jwks"
-    scheme = jwt_scheme(url, f"{url}/keys", scopes={"read": "", "write": ""})
-    return document(
-        WAYS,
-        {
-            "/either": {"get": {"security": [{"key": []}, {"jwt": []}]}},
-            "/both": {"get": {"security": [{"key": [], "jwt": []}]}},
-            "/optional": {"get": {"security": [{"key": []}, {}]}},
-            "/scopes": {"get": {"security": [{"jwt": ["read", "write"]}]}},
-            "/clients": {"get": {"security": [{"jwt": []}], "x-authz-client-ids": ["web-client"]}},
-            "/audience": {"get": {"security": [{"mobile": []}]}},
-        },
-        schemes={
-            "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
-            "jwt": scheme,
-            "mobile": {**scheme, "x-google-audiences": "mobile, tablet"},
-        },
-    )
+    async with a_stage(tmp_path_factory.mktemp("check")) as staged:
+        yield staged
 
 
 # -- keys -------------------------------------------------------------------------------------------------------------
@@ -301,140 +171,6 @@ async def test_a_suspended_consumer(stage: Stage) -> None:
     assert await seconds_until(lambda: answers(403)) < 1.0
 
 
-# -- tokens -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["jwks", "certs", "oidc"])
-async def test_every_way_to_publish_keys(stage: Stage, name: str) -> None:
-    text = stage.token(name, email="someone@example.test")
-    answer = await stage.get(TOKENS, f"/{name}", bearer(text))
-    seen = stage.backend.seen[-1]
-    told = base64.urlsafe_b64decode((seen.header("x-endpoint-api-userinfo") or "") + "==")
-
-    assert answer.status == 200
-    assert json.loads(told)["email"] == "someone@example.test"
-    assert seen.header("x-endpoint-api-consumer-number") is None
-    assert seen.header("authorization") == f"Bearer {text}"
-
-
-@pytest.mark.parametrize(
-    ("claims", "status"),
-    [
-        ({}, 200),
-        ({"exp": -120}, 401),
-        ({"exp": -30}, 200),
-        ({"nbf": 3600}, 401),
-        ({"nbf": 30}, 200),
-        ({"iss": "http://elsewhere.example"}, 401),
-        ({"aud": "https://elsewhere.example"}, 403),
-        ({"aud": ["x", f"https://{TOKENS}"]}, 200),
-        ({"aud": []}, 403),
-        ({"headers": {"kid": "certs-1"}}, 401),
-        ({"headers": {"crit": ["exp"]}}, 401),
-        ({"headers": {"jku": "http://127.0.0.1:1/"}}, 200),
-    ],
-)
-async def test_claims(stage: Stage, claims: dict[str, Any], status: int) -> None:
-    """Times are seconds from now."""
-    times = {name: int(time.time()) + claims[name] for name in ("exp", "nbf") if name in claims}
-
-    assert await stage.with_token("jwks", **{**claims, **times}) == status
-
-
-def without_signature(token: str) -> str:
-    head = base64.urlsafe_b64encode(b'{"alg":"none"}').rstrip(b"=").decode()
-    return f"{head}.{token.split('.')[1]}."
-
-
-@pytest.mark.parametrize(
-    "forge",
-    [
-        without_signature,
-        lambda token: token[:-6] + "AAAAAA",
-        lambda token: f"{token.split('.')[0]}.e30.{token.split('.')[2]}",
-        lambda token: token + ".e30",
-        lambda token: "not-a-token",
-        lambda token: "",
-        lambda token: token + "x" * 9000,
-    ],
-)
-async def test_forged_tokens(stage: Stage, forge: Any) -> None:
-    answer = await stage.get(TOKENS, "/jwks", bearer(forge(stage.token("jwks"))))
-
-    assert answer.status == 401
-    assert (answer.header("www-authenticate") or "").startswith(f'Bearer realm="{TOKENS}"')
-
-
-async def test_a_token_in_the_query_or_the_header_of_a_proxy(stage: Stage) -> None:
-    text = stage.token("jwks")
-
-    assert await stage.status(TOKENS, f"/jwks?access_token={text}") == 200
-    assert await stage.status(TOKENS, "/jwks", ("x-goog-iap-jwt-assertion", text)) == 200
-
-
-async def test_a_rotated_key_is_found(stage: Stage) -> None:
-    assert await stage.with_token("turning") == 200
-    old = stage.issuers["turning"]
-    stage.issuers["turning"] = Issuer("turning-2")
-    stage.key_server.pages["/turning/keys"] = stage.issuers["turning"].jwks()
-
-    async def new_one_passes() -> bool:
-        return await stage.with_token("turning") == 200
-
-    await until(new_one_passes, within=3)
-    gone = old.token(iss=stage.issuer_url("turning"), aud=f"https://{TOKENS}")
-    assert await stage.status(TOKENS, "/turning", bearer(gone)) == 401
-
-
-async def test_a_flood_of_unknown_key_ids_does_not_flood_the_issuer(stage: Stage) -> None:
-    begin, before = time.monotonic(), stage.key_server.asked.count("/jwks/keys")
-    statuses = await asyncio.gather(
-        *(stage.with_token("jwks", headers={"kid": f"made-up-{number}"}) for number in range(100))
-    )
-    took = time.monotonic() - begin
-    asked = stage.key_server.asked.count("/jwks/keys") - before
-
-    assert set(statuses) == {401}
-    assert asked <= 1 + took / 0.5, (asked, took)
-    assert await stage.with_token("jwks") == 200
-
-
-async def test_an_issuers_outage_is_outlived_and_its_end_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jwks, "_TICK", 0.1)
-    key_server, issuer = KeyServer(), Issuer()
-    async with Upstream() as backend, Upstream(key_server.answer) as server:
-        key_server.pages["/jwks/keys"] = issuer.jwks()
-        url = f"http://{server.address}/jwks"
-        text = document(
-            TOKENS,
-            {"/jwks": {"get": {"security": [{"jwt": []}]}}},
-            schemes={"jwt": jwt_scheme(url, f"{url}/keys")},
-        )
-        settings = {
-            "jwks_cache_seconds": 0.2, "jwks_stale_seconds": 2.0, "jwks_retries": 0, "jwks_refetch_seconds": 0.5,
-            "backend": f"http://{backend.address}",
-        }  # fmt: skip
-        async with gateway.running(tmp_path, [text], now=time.time(), **settings) as running:
-
-            async def fresh() -> int:
-                token = issuer.token(iss=url, aud=f"https://{TOKENS}", jti=str(time.time()))
-                return (await http.fetch(running.port, "GET", "/jwks", [bearer(token)], host=TOKENS)).status
-
-            async def is_(status: int) -> bool:
-                return await fresh() == status
-
-            assert await fresh() == 200
-            key_server.pages.clear()
-            failed = len(key_server.asked)
-            await until(lambda: len(key_server.asked) >= failed + 2)
-            assert await fresh() == 200
-            await until(lambda: is_(503), within=8)
-            key_server.pages["/jwks/keys"] = issuer.jwks()
-            await until(lambda: is_(200), within=5)
-
-
 # -- several ways in --------------------------------------------------------------------------------------------------
 
 
@@ -465,29 +201,3 @@ async def test_alternatives(stage: Stage, path: str, key: str | None, token: str
         headers.append(bearer(stage.token("jwks", host=WAYS, exp=2**33 if token == "good" else 1)))
 
     assert await stage.status(WAYS, path, *headers) == status
-
-
-@pytest.mark.parametrize(
-    ("path", "claims", "status"),
-    [
-        ("/scopes", {"scope": "read write more"}, 200),
-        ("/scopes", {"scp": ["read", "write"]}, 200),
-        ("/scopes", {"scope": "read"}, 403),
-        ("/scopes", {"scope": "readwrite"}, 403),
-        ("/scopes", {}, 403),
-        ("/clients", {"azp": "web-client"}, 200),
-        ("/clients", {"azp": "another"}, 403),
-        ("/clients", {}, 403),
-        ("/audience", {"aud": "tablet"}, 200),
-        ("/audience", {"aud": f"https://{WAYS}"}, 403),
-    ],
-)
-async def test_what_a_token_must_say(stage: Stage, path: str, claims: dict[str, Any], status: int) -> None:
-    assert await stage.with_token("jwks", path, host=WAYS, **claims) == status
-
-
-async def test_a_missing_scope_is_named(stage: Stage) -> None:
-    answer = await stage.get(WAYS, "/scopes", bearer(stage.token("jwks", host=WAYS)))
-
-    assert 'error="insufficient_scope"' in (answer.header("www-authenticate") or "")
-    assert "read write" in answer.json()["message"]
