@@ -43,6 +43,9 @@ local function slash_from_end(path, count)
   return at
 end
 
+-- What a segment may hold and a parameter's value may not: it would end the value, or become a space.
+local parameter = {{["&"] = "%26", ["+"] = "%2B", [";"] = "%3B"}}
+
 local function find(path, count)
   return count > 0 and slash(path, count) or slash_from_end(path, -count)
 end
@@ -61,7 +64,7 @@ function envoy_on_request(handle)
   local glue = mark > #original and "?" or "&"
   for _, variable in ipairs(route:get("variables")) do
     local value = string.sub(path, find(path, variable[2]) + 1, find(path, variable[3]) - 1)
-    result = result .. glue .. variable[1] .. "=" .. value
+    result = result .. glue .. variable[1] .. "=" .. string.gsub(value, "[&+;]", parameter)
     glue = "&"
   end
   headers:replace("{wire.ORIGINAL_PATH}", original)

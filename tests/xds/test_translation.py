@@ -54,6 +54,7 @@ CONSTANTS = {
         ("/shelves/1/books/2?shelf=3", "/find?shelf=3&shelf=1&book.id=2"),
         ("/shelves/1/books/2?next=/a/b", "/find?next=/a/b&shelf=1&book.id=2"),
         ("/shelves/%2F/books/%C3%A9", "/find?shelf=%2F&book.id=%C3%A9"),
+        ("/shelves/1&book.id=9/books/a+b;c", "/find?shelf=1%26book.id=9&book.id=a%2Bb%3Bc"),
     ],
     ("/roots/{x}", ""): [("/roots/1", "/?x=1"), ("/roots/1?y", "/?y&x=1")],
     ("/unnamed/*/{x}/*/**", "/c"): [("/unnamed/a/b/c/d/e", "/c?x=b"), ("/unnamed/a/b/c/", "/c?x=b")],
