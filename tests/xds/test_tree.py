@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from random import Random
 
 import pytest
 from envoy.config.route.v3.route_components_pb2 import Route, RouteList, RouteMatch
@@ -11,8 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xds.type.matcher.v3.matcher_pb2 import Matcher
 
+from authz.model.inventory import Inventory, LiveConfig, LiveService
 from authz.model.paths import PathError, Template
+from authz.model.service import Operation, ServiceConfig
 from authz.xds import tree
+from harness.dataplane import Start
+from harness.http import Upstream
 
 
 def a_branch(template: Template, layer: int = 0) -> tree.Branch:
@@ -153,6 +160,52 @@ def test_every_operation_of_a_large_api_is_found(api: str) -> None:
     for text in texts[:: len(texts) // 8]:
         path = re.sub(r"\{\w+\}", "x7", text).replace("**", "deep/down") + "?key=1"
         assert found(matcher, path) == expected(texts, path)
+
+
+METHODS = ("GET", "POST", "DELETE", "*")
+STRANGE = ("a", "ab", "abcd", "b", "a:v", "ab:w", ":v", "a.b", "axb", "a-c", "x;y", "a%20", "%C3%A9", ":", "A", "")
+
+
+def a_random_api(name: str, size: int, random: Random) -> ServiceConfig:
+    parts = ("a", "ab", "abc", "b", "a.b", "a-c", "*", "*", "**", "{x}", "{y=a/*}", "{z=**}")
+    found: dict[tuple[object, str], Operation] = {}
+    while len(found) < size:
+        text = "/" + "/".join(random.choices(parts, k=random.randint(0, 4))) + random.choice(("", "", ":v", ":w"))
+        with contextlib.suppress(PathError):
+            template = Template.parse(text)
+            method = random.choice(METHODS)
+            found.setdefault((template.shape, method), Operation(f"{method} {text}", method, template))
+    return ServiceConfig(name, operations=tuple(found.values()), id="2026-01-01r0")
+
+
+def best(config: ServiceConfig, method: str, path: str, *, colons: bool) -> str:
+    """What the order of templates says, without any tree."""
+    bare = path.partition("?")[0]
+    fitting = [one for one in config.operations if one.template.matches(bare, colon_in_wildcards=colons)]
+    fitting.sort(key=lambda one: (one.template.sort_key, one.method == "*"))
+    chosen = [one.selector for one in fitting if one.method in {method, "*"}]
+    return chosen[0] if chosen else "405" if fitting else "404"
+
+
+@pytest.mark.parametrize("colons", [True, False])
+async def test_envoy_takes_what_the_order_says(start: Start, backend: Upstream, colons: bool) -> None:
+    """Random APIs of many sizes, each a host of its own; paths as they come, nothing normalised."""
+    random = Random(23)
+    apis = [a_random_api(f"api{size}.test", size, random) for size in (1, 5, 20, 60, 120, 240)]
+    inventory = Inventory(1, tuple(LiveService(one.name, (LiveConfig(one),)) for one in apis))
+    seen: Counter[str] = Counter()
+    async with start(inventory, merge_slashes=False, colon_in_wildcards=colons) as gateway:
+        for _ in range(800):
+            api, method = random.choice(apis), random.choice(("GET", "POST", "DELETE", "PUT"))
+            path = (
+                "/" + "/".join(random.choices(STRANGE, k=random.randint(0, 5))) + random.choice(("", "/", ":v", "?:v"))
+            )
+            backend.seen.clear()
+            response = await gateway.get(path, method=method, host=api.name)
+            told = backend.seen[0].header("x-endpoint-api-operation-name") if backend.seen else str(response.status)
+            assert told == best(api, method, path, colons=colons), (api.name, method, path)
+            seen[told if told in {"404", "405"} else "operation"] += 1
+    assert min(seen[kind] for kind in ("404", "405", "operation")) > 20
 
 
 def test_an_api_without_operations_knows_no_path() -> None:
