@@ -169,19 +169,21 @@ def safe_path_regex(*, keep_slashes: bool) -> str:
     """An RE2 (and `re`) pattern of the request targets that a backend cannot read differently from a gateway.
 
     Escapes are well-formed, of no control character and, unless kept, of no slash; those beyond ASCII make valid
-    UTF-8. No segment is a dot segment with parameters (`..;`), which normalising leaves and some servers resolve.
+    UTF-8. No segment is a dot segment with parameters (`..;`, `..%3B`), which normalising leaves and some servers
+    resolve.
     """
     digit, follows = "[0-9A-Fa-f]", "%[89ABab][0-9A-Fa-f]"
-    plain = "[2-6][0-9A-Fa-f]" if keep_slashes else "2[0-9A-Ea-e]|[346][0-9A-Fa-f]|5[0-9ABD-Fabd-f]"
+    plain = "[2456][0-9A-Fa-f]" if keep_slashes else "2[0-9A-Ea-e]|[46][0-9A-Fa-f]|5[0-9ABD-Fabd-f]"
     escape = "%(?:" + "|".join((
-        f"{plain}|7[0-9A-Ea-e]",
+        f"{plain}|3[0-9AC-Fac-f]|7[0-9A-Ea-e]",
         f"(?:[Cc][2-9A-Fa-f]|[Dd]{digit}){follows}",
         f"[Ee](?:0%[ABab]{digit}|[Dd]%[89]{digit}|[1-9A-CE-Fa-ce-f]{follows}){follows}",
         f"[Ff](?:0%[9ABab]{digit}|4%8{digit}|[1-3]{follows}){follows}{follows}",
     )) + ")"  # fmt: skip
     excluded = "/?%" if keep_slashes else r"/?%\\"
-    begun = rf"(?:\.{{0,2}}(?:[^{excluded}.;]|{escape})|\.{{3}}|;)"
-    return rf"(?:/(?:{begun}(?:[^{excluded}]|{escape})*|\.{{0,2}}))+(?:\?.*)?"
+    semicolon = "%3[Bb]"
+    begun = rf"(?:\.{{0,2}}(?:[^{excluded}.;]|{escape})|\.{{3}}|;|{semicolon})"
+    return rf"(?:/(?:{begun}(?:[^{excluded}]|{escape}|{semicolon})*|\.{{0,2}}))+(?:\?.*)?"
 
 
 def disguise_regexes(templates: Collection[Template]) -> list[str]:

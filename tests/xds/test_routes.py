@@ -193,11 +193,12 @@ async def test_an_unknown_path_is_a_404_before_anything_is_asked(start: Start) -
 UNSAFE = [
     "/a/b%2Fc", "/a/%2f", "/a/%5C", "/a/b%5cc", "/a/%00", "/a/%0d%0aX:", "/a/%09", "/a/%7f", "/a/%1F", "/a/%zz",
     "/a/%2", "/a/%", "/a/%C0%AF", "/a/%c3", "/a/%ED%A0%80", "/a/%F4%90%80%80", "/a/%80", "/a/%2e%2e;/x",
+    "/a/..%3B/x", "/a/.%3b",
 ]  # fmt: skip
 UNSAFE_IF_RAW = ["/a/.;/x", "/a/..;", "/a/..;b=1/", "/a\\b"]
 SAFE = [
     "/a/b%20c", "/a/%C3%A9", "/a/%E2%82%AC", "/a/%F0%9F%98%80", "/a/..x", "/a/...;", "/a/;x", "/a/x;y=1", "/a/%25zz",
-    "/a/1?q=%2F%zz%00..;/", "/a/%3B", "/a/.x;", "/",
+    "/a/1?q=%2F%zz%00..;/", "/a/%3B", "/a/.x;", "/a/...%3B", "/",
 ]  # fmt: skip
 
 
