@@ -35,6 +35,7 @@ HOMES = {
     "yaml": {"sources/syntax/yaml_tree.py", "cli/screen.py"},
     "jwt": {"check/jwt.py"},
     "aiohttp": {"check/fetch.py"},
+    "yarl": {"check/fetch.py"},
     "sqlalchemy": {"store/"},
     "alembic": {"store/"},
     "ngh2": {"transport/http2.py"},

@@ -11,11 +11,11 @@ import json
 import socket
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
+from yarl import URL
 
 from authz import __version__
 from authz.errors import StateError
@@ -80,10 +80,14 @@ class Fetcher:
         return self._session
 
     def _check(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        # Read as aiohttp reads it, to whom `①⑥⑨.254.169.254` is an address too.
+        try:
+            parts = URL(url)
+        except ValueError:
+            parts = URL()
+        if parts.scheme not in {"http", "https"} or not parts.raw_host:
             raise FetchError(f"'{url}' is no http or https URL", "Write it as https://HOST/PATH.")
-        if not self._link_local and _is_link_local(parts.hostname):
+        if not self._link_local and _is_link_local(parts.raw_host):
             raise FetchError(f"{url} is a link-local address", "Keys are not fetched from there; name a real host.")
 
 
@@ -115,11 +119,26 @@ async def _body(response: aiohttp.ClientResponse, url: str) -> bytes:
     return bytes(body)
 
 
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_METADATA: Final = ipaddress.IPv6Address("fd00:ec2::254")
+"""Amazon's metadata server, which is not at a link-local address in IPv6."""
+
+
 def _is_link_local(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_link_local
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False
+    if isinstance(address, ipaddress.IPv6Address):
+        address = _inside(address) or address
+    return address.is_link_local or address == _METADATA
+
+
+def _inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 one leads to."""
+    if address in _NAT64:
+        return ipaddress.IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour
 
 
 class _Resolver(AbstractResolver):

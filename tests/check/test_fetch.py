@@ -79,13 +79,21 @@ async def test_a_port_where_nobody_listens(fetcher):
         await fetcher.get("http://127.0.0.1:1/keys")
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/x", "keys", "", "http://"])
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://host/x", "keys", "", "http://", "http://[::1", "http://h:x/"]
+)
 async def test_what_is_no_url_of_the_web_is_not_fetched(fetcher, url):
     with pytest.raises(FetchError, match="no http or https URL"):
         await fetcher.get(url)
 
 
-@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]"])
+LINK_LOCAL = [
+    "169.254.169.254", "[fe80::1]", "[fe80::1%25eth0]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]",
+    "[2002:a9fe:a9fe::]", "[fd00:ec2::254]", "①⑥⑨.254.169.254", "169。254。169。254",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", LINK_LOCAL)
 async def test_link_local_addresses_are_for_the_metadata_server_only(fetcher, host):
     with pytest.raises(FetchError, match="link-local"):
         await fetcher.get(f"http://{host}/latest/meta-data")
