@@ -271,17 +271,18 @@ class Follower:
             built = self._latest
             if built is None or built.snapshot.version != outcome.version:
                 return
-            for rollout in built.live.rollouts:
-                delivery = Delivery(
-                    rollout.id, rollout.service, self.gateway, outcome.ok, outcome.message, self.clock()
-                )
-                await asyncio.to_thread(self.store.add_delivery, delivery)
+            # Status first: whoever waits reads a rollout's own words before those of one gateway.
             if outcome.ok:
                 await self._accepted(built)
-                return
-            log.error("Envoy refused the configuration: %s", outcome.message)
-            for rollout in built.pending:
-                await self._settle_one(rollout, RolloutStatus.FAILED, f"Envoy refused it: {outcome.message}")
+            else:
+                log.error("Envoy refused the configuration: %s", outcome.message)
+                for rollout in built.pending:
+                    await self._settle_one(rollout, RolloutStatus.FAILED, f"Envoy refused it: {outcome.message}")
+            for rollout in built.live.rollouts:
+                await asyncio.to_thread(self.store.add_delivery, self._delivery(rollout, outcome))
+
+    def _delivery(self, rollout: Rollout, outcome: Outcome) -> Delivery:
+        return Delivery(rollout.id, rollout.service, self.gateway, outcome.ok, outcome.message, self.clock())
 
     async def _accepted(self, built: Built) -> None:
         for rollout in built.pending:
