@@ -6,6 +6,7 @@ gRPC's `PROTOCOL-HTTP2` document.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
@@ -18,8 +19,9 @@ UNIMPLEMENTED: Final = 12
 INTERNAL: Final = 13
 UNAVAILABLE: Final = 14
 
-PREFIX: Final = 5
-"""Bytes before a message: one flag (compressed or not) and the message's length in four."""
+_PREFIX: Final = struct.Struct(">BI")
+"""What stands before a message: a flag (compressed or not) and the message's length."""
+PREFIX: Final = _PREFIX.size
 
 GRPC: Final = b"application/grpc"
 RESPONSE: Final[Headers] = ((b":status", b"200"), (b"content-type", GRPC))
@@ -58,7 +60,7 @@ def check_request(fields: Mapping[bytes, bytes], *, known: bool) -> None:
         raise Rejected(refusal(UNIMPLEMENTED, "this server has no such method"))
 
 
-def message(body: bytes | bytearray, limit: int, *, ended: bool) -> bytes | None:
+def message(body: bytes | bytearray, limit: int, ended: bool) -> bytes | bytearray | None:
     """The only message of a request body; None while more of it must come. `ended`: nothing more will.
 
     Raises:
@@ -66,18 +68,23 @@ def message(body: bytes | bytearray, limit: int, *, ended: bool) -> bytes | None
     """
     size = len(body) - PREFIX
     if size >= 0:
-        announced = int.from_bytes(body[1:PREFIX], "big")
-        if body[0]:
+        compressed, announced = _PREFIX.unpack_from(body)
+        if compressed:
             raise Rejected(_COMPRESSED)
         if announced > limit:
             raise Rejected(refusal(RESOURCE_EXHAUSTED, f"the message has {announced} bytes; {limit} are allowed"))
         if size > announced:
             raise Rejected(_TOO_MUCH)
         if ended and size == announced:
-            return bytes(body[PREFIX:])
+            return body[PREFIX:]
     if ended:
         raise Rejected(_TRUNCATED)
     return None
+
+
+def prefixed(reply: bytes) -> bytes:
+    """A message as it travels."""
+    return _PREFIX.pack(0, len(reply)) + reply
 
 
 # Status and `grpc-accept-encoding` as the protocol's section on compression says.

@@ -21,10 +21,8 @@ import ngh2
 from ngh2 import ErrorCode, NGH2Error, Setting
 
 from authz.transport import framing
-from authz.transport.base import Handler
-from authz.transport.calls import Call
+from authz.transport.calls import Call, Method, Shared
 from authz.transport.framing import Rejected
-from authz.transport.limits import Shared
 
 _GOODBYE: Final = b"draining"
 """Payload of the ping behind the first GOAWAY: its answer says that the peer has read both (RFC 9113, 6.8)."""
@@ -92,9 +90,15 @@ class Connection(asyncio.Protocol):
         except NGH2Error as error:
             self._break(error, data)
             return
-        acts = self._ACTS
         for event in http2.events():
-            if (act := acts.get(type(event))) is not None:
+            if isinstance(event, ngh2.DataReceived):
+                self._take(event.stream_id, event.data, event.end_stream)
+            elif isinstance(event, ngh2.RequestReceived):
+                self._on_request(event)
+            elif isinstance(event, ngh2.StreamClosed):
+                if self._calls:  # else all that were asked are answered
+                    self._on_closed(event)
+            elif (act := self.RARE.get(type(event))) is not None:
                 act(self, event)
         self._flush()
 
@@ -122,23 +126,19 @@ class Connection(asyncio.Protocol):
 
     def _on_request(self, event: ngh2.RequestReceived) -> None:
         fields = dict(event.headers)
-        path = fields.get(b":path", b"")
-        handler = self._shared.handlers.get(path)
-        if handler is None or fields.get(b"content-type") != framing.GRPC or fields.get(b":method") != b"POST":
+        method = self._shared.methods.get(fields.get(b":path", b""))
+        if method is None or fields.get(b"content-type") != framing.GRPC or fields.get(b":method") != b"POST":
             try:
-                framing.check_request(fields, known=handler is not None)
+                framing.check_request(fields, known=method is not None)
             except Rejected as rejected:
                 self._refuse(event.stream_id, rejected.headers, ended=event.end_stream)
                 return
-        self._calls[event.stream_id] = Call(self._shared, path, cast("Handler", handler), fields.get(b"grpc-timeout"))
+        self._calls[event.stream_id] = Call(cast("Method", method), fields.get(b"grpc-timeout"))
         if event.end_stream:
-            self._take(event.stream_id, b"", ended=True)
-
-    def _on_data(self, event: ngh2.DataReceived) -> None:
-        self._take(event.stream_id, event.data, ended=event.end_stream)
+            self._take(event.stream_id, b"", True)
 
     def _on_trailers(self, event: ngh2.TrailersReceived) -> None:
-        self._take(event.stream_id, b"", ended=True)
+        self._take(event.stream_id, b"", True)
 
     def _on_closed(self, event: ngh2.StreamClosed) -> None:
         if event.stream_id in self._calls:  # not answered: its caller has left
@@ -164,13 +164,13 @@ class Connection(asyncio.Protocol):
 
     # -- calls ------------------------------------------------------------------------------------------------
 
-    def _take(self, stream: int, data: bytes, *, ended: bool) -> None:
+    def _take(self, stream: int, data: bytes, ended: bool) -> None:
         """A part of a request's body, mostly all of it."""
         call = self._calls.get(stream)
         if call is None:
             return
         try:
-            reply = call.take(data, ended=ended)
+            reply = call.take(data, ended)
         except Rejected as rejected:
             self._drop(stream)
             self._refuse(stream, rejected.headers, ended=ended)
@@ -203,7 +203,7 @@ class Connection(asyncio.Protocol):
         http2 = self._http2
         try:
             http2.send_response(stream, framing.RESPONSE)
-            http2.send_data(stream, b"\0" + len(message).to_bytes(4, "big") + message)
+            http2.send_data(stream, framing.prefixed(message))
             http2.send_trailers(stream, framing.OK)
         except NGH2Error:  # its caller has left, in this very read
             return
@@ -333,10 +333,7 @@ class Connection(asyncio.Protocol):
     def _complain(self, why: str) -> None:
         self._shared.complaints.add(self._transport.get_extra_info("peername"), why)
 
-    _ACTS: ClassVar[dict[type, Callable[[Connection, Any], None]]] = {
-        ngh2.RequestReceived: _on_request,
-        ngh2.DataReceived: _on_data,
-        ngh2.StreamClosed: _on_closed,
+    RARE: ClassVar[dict[type, Callable[[Connection, Any], None]]] = {
         ngh2.TrailersReceived: _on_trailers,
         ngh2.SettingsReceived: _on_settings,
         ngh2.PingReceived: _on_control,

@@ -1,4 +1,4 @@
-"""What peers may ask of a server, the state that its connections share, and what is said of those who overdo it.
+"""What peers may ask of a server, and what the log says of those who overdo it.
 
 This module knows numbers and the log; it knows no HTTP/2.
 """
@@ -8,11 +8,8 @@ from __future__ import annotations
 import logging
 import resource
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
-
-from authz.transport.base import Handler
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +66,3 @@ class Complaints:
                 log.warning("hung up on %d more peers in a minute, which %s", count - 1, why)
         self._since = 0
         self._count.clear()
-
-
-@dataclass(slots=True)
-class Shared:
-    """What the connections of one server have in common. `held`: bytes of unfinished requests."""
-
-    handlers: Mapping[bytes, Handler]
-    limits: Limits
-    complaints: Complaints = field(default_factory=Complaints)
-    held: int = 0

@@ -12,9 +12,10 @@ from typing import Final, cast
 
 from authz.transport import address as addresses
 from authz.transport.base import Handlers
+from authz.transport.calls import Shared
 from authz.transport.health import CHECK, Health
 from authz.transport.http2 import Connection
-from authz.transport.limits import Complaints, Limits, Shared
+from authz.transport.limits import Complaints, Limits
 
 _BACKLOG: Final = 1024
 _TICK: Final = 1.0
@@ -33,8 +34,7 @@ class Nghttp2Transport:
     ) -> None:
         self._endpoint = addresses.parse(address)
         self._health = Health(handlers)
-        methods = {CHECK: self._health.check, **handlers}
-        self._shared = Shared({path.encode(): handler for path, handler in methods.items()}, limits or Limits())
+        self._shared = Shared({CHECK: self._health.check, **handlers}, limits or Limits())
         self._most = self._shared.limits.connections_here()
         self._tls = tls
         self._connections: set[Connection] = set()
