@@ -67,6 +67,8 @@ class Replies:
             pieces += _headers(("authorization", f"Bearer {backend}"))
         if forwarded:
             pieces += _headers((wire.FORWARDED_AUTHORIZATION, forwarded))
+        if self._strips:
+            pieces += _other_cookies(rule, call)
         return _OK_RESPONSE + _varint(len(pieces)) + pieces
 
     def _fixed_part(self, rule: OperationRule, *given: bool) -> bytes:
@@ -109,6 +111,19 @@ class Replies:
     def _user_info(self, text: str) -> bytes:
         padding = "=" * (-len(text) % 4) if self._pads else ""
         return _headers((self._names[wire.USER_INFO], text + padding))
+
+
+def _other_cookies(rule: OperationRule, call: Call) -> bytes:
+    """The Cookie header without credentials: Envoy can remove a header, but no part of one."""
+    names = {place.name for place in _places(rule) if place.kind is PlaceKind.COOKIE}
+    cookies = call.headers.get("cookie", "").split(";") if names else []
+    kept = [cookie.strip() for cookie in cookies if cookie.partition("=")[0].strip() not in names]
+    if len(kept) == len(cookies):
+        return b""
+    text = "; ".join(kept)
+    if text and text.isprintable():
+        return _headers(("cookie", text))
+    return _bytes(external_auth_pb2.OkHttpResponse(headers_to_remove=["cookie"]))
 
 
 def _decision(reason: Reason | None) -> str:

@@ -146,6 +146,26 @@ def test_credentials_are_stripped_when_asked():
     assert "x-forwarded-authorization" in removed
 
 
+@pytest.mark.parametrize(
+    ("cookie", "kept"),
+    [
+        ("a=1; s=secret; b=2", "a=1; b=2"),
+        ("s=secret;a=s", "a=s"),
+        ("s=secret", None),
+        (" s =secret; s=other", None),
+        ("a=1", ...),
+        ("", ...),
+    ],
+)
+def test_a_credential_among_cookies_is_stripped_alone(cookie, kept):
+    by_key = Alternative(needs_key=True, key_places=(Place(PlaceKind.COOKIE, "s"),))
+    strip = Settings(strip_credentials=True)
+    headers, removed, _ = allowed(a_consumer(), ways=(by_key,), settings=strip, headers={"cookie": cookie})
+
+    assert headers.get("cookie", ...) == (... if kept is None else kept)
+    assert ("cookie" in removed) == (kept is None)
+
+
 def test_credentials_are_forwarded_otherwise():
     _, removed, message = allowed(a_consumer(), TOKEN)
 
