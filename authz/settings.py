@@ -15,9 +15,20 @@ from typing import Any, Literal
 
 from authz.errors import UsageError
 
+YEAR_SECONDS = 31_536_000
+"""The longest time that a setting can be: more is a mistake, and at some point more than Envoy can count."""
 
-def _setting(default: Any, group: str, sentence: str, *, espv2: str = "", unit: str = "") -> Any:
-    return field(default=default, metadata={"group": group, "sentence": sentence, "espv2": espv2, "unit": unit})
+MAX_PORT = 65535
+MAX_INTEGER = 2**31 - 1
+MOST = {"s": YEAR_SECONDS, "KiB": 8192}
+"""The largest number of a unit; 8192 KiB of headers is what Envoy allows."""
+
+
+def _setting(
+    default: Any, group: str, sentence: str, *, espv2: str = "", unit: str = "", above_zero: bool = False
+) -> Any:
+    metadata = {"group": group, "sentence": sentence, "espv2": espv2, "unit": unit, "above_zero": above_zero}
+    return field(default=default, metadata=metadata)
 
 
 # A table reads better with a row a line than with an argument a line.
@@ -61,13 +72,16 @@ class Settings:
     envoy_admin_port: int = _setting(
         0, "process", "Port of Envoy's admin interface on loopback; 0: a private Unix socket.", espv2="--status_port",
     )
-    envoy_log_level: str = _setting("warning", "process", "Envoy's own log level.", espv2="--enable_debug")
+    envoy_log_level: Literal["trace", "debug", "info", "warning", "error", "critical", "off"] = _setting(
+        "warning", "process", "Envoy's own log level.", espv2="--enable_debug",
+    )
     envoy_extra_config: str = _setting(
         "", "process", "A YAML file that Envoy merges into its bootstrap.", espv2="--envoy_extra_config_yaml",
     )
     drain_seconds: float = _setting(5.0, "process", "How long running requests may take to end at a stop.", unit="s")
     poll_seconds: float = _setting(
         0.25, "process", "How often the store is asked for a new revision.", espv2="check_rollout_interval", unit="s",
+        above_zero=True,
     )
     metrics_port: int = _setting(
         0, "process", "Port of a Prometheus endpoint on loopback; 0: none (extra `prometheus`).",
@@ -115,7 +129,7 @@ class Settings:
         0, "listener", "Buffer limit of connections and clusters; 0: Envoy's 1 MiB.",
         espv2="--envoy_connection_buffer_limit_bytes",
     )
-    max_header_kib: int = _setting(60, "listener", "Largest request header list.", unit="KiB")
+    max_header_kib: int = _setting(60, "listener", "Largest request header list.", unit="KiB", above_zero=True)
 
     # -- requests ---------------------------------------------------------------------------------------------
     normalize_path: bool = _setting(
@@ -215,7 +229,7 @@ class Settings:
 
     # -- backends ---------------------------------------------------------------------------------------------
     connect_timeout: float = _setting(
-        20.0, "backends", "Longest time to connect to a backend.", unit="s", espv2="--connect_timeout",
+        20.0, "backends", "Longest time to connect to a backend.", unit="s", espv2="--connect_timeout", above_zero=True,
     )
     stream_idle_timeout: float = _setting(
         300.0, "backends", "Longest silence on a stream.", unit="s", espv2="stream_idle_timeout",
@@ -232,6 +246,7 @@ class Settings:
     )
     backend_max_requests: int = _setting(
         1024, "backends", "Most requests at once per backend.", espv2="backend_cluster_maximum_requests",
+        above_zero=True,
     )
     backend_dns: Literal["auto", "v4only", "v6only", "v4preferred", "all"] = _setting(
         "v4preferred", "backends", "Which addresses of a backend's name are used.", espv2="--backend_dns_lookup_family",
@@ -271,7 +286,7 @@ class Settings:
     # -- tokens and keys --------------------------------------------------------------------------------------
     jwks_cache_seconds: float = _setting(
         300.0, "credentials", "How old a key set may get before it is fetched again.",
-        unit="s", espv2="--jwks_cache_duration_in_s",
+        unit="s", espv2="--jwks_cache_duration_in_s", above_zero=True,
     )
     jwks_stale_seconds: float = _setting(
         86400.0, "credentials", "How long a key set is still used while it cannot be fetched.", unit="s",
@@ -282,6 +297,7 @@ class Settings:
     jwks_retries: int = _setting(2, "credentials", "Retries of a fetch that failed.", espv2="--jwks_fetch_num_retries")
     fetch_timeout: float = _setting(
         5.0, "credentials", "Longest time of one fetch of keys or tokens.", unit="s", espv2="--http_request_timeout_s",
+        above_zero=True,
     )
     oidc_discovery: bool = _setting(
         True, "credentials", "Find the key set of an issuer without jwks_uri by OpenID Connect discovery.",
@@ -298,16 +314,18 @@ class Settings:
     pad_user_info: bool = _setting(
         False, "credentials", "Pad the base64url of the user info header.", espv2="--jwt_pad_forward_payload_header",
     )
-    key_cache_size: int = _setting(50000, "credentials", "API keys remembered, known and unknown together.")
+    key_cache_size: int = _setting(
+        50000, "credentials", "API keys remembered, known and unknown together.", above_zero=True,
+    )
 
     # -- Envoy's questions ------------------------------------------------------------------------------------
     check_timeout: float = _setting(
         1.0, "questions", "How long Envoy waits for a Check; then 503.",
-        unit="s", espv2="--service_control_check_timeout_ms",
+        unit="s", espv2="--service_control_check_timeout_ms", above_zero=True,
     )
     quota_timeout: float = _setting(
         1.0, "questions", "How long Envoy waits for a RateLimit; then `quota_when_down`.",
-        unit="s", espv2="--service_control_quota_timeout_ms",
+        unit="s", espv2="--service_control_quota_timeout_ms", above_zero=True,
     )
     quota_when_down: Literal["allow", "deny"] = _setting(
         "allow", "questions", "What happens to a request whose quota cannot be asked.",
@@ -319,14 +337,14 @@ class Settings:
         """Settings from command line options (None: not given) and the environment.
 
         Raises:
-            UsageError: a value is not of its setting's type; names the option or variable.
+            UsageError: a value is not one that its setting can have; names the option or variable.
         """
         values: dict[str, Any] = {}
         for setting in TABLE:
             if (given := options.get(setting.name)) is not None and given != ():
-                values[setting.name] = given
+                values[setting.name] = setting.checked(given, setting.option)
             elif (text := environ.get(setting.variable)) is not None:
-                values[setting.name] = setting.parse(text, setting.variable)
+                values[setting.name] = setting.checked(setting.parse(text, setting.variable), setting.variable)
         return cls(**values)
 
 
@@ -344,6 +362,7 @@ class Setting:
     sentence: str
     espv2: str
     unit: str
+    above_zero: bool = False
     many: bool = False
     choices: tuple[str, ...] = ()
 
@@ -356,6 +375,25 @@ class Setting:
     def variable(self) -> str:
         """The environment variable."""
         return "AUTHZ_" + self.name.upper()
+
+    @property
+    def most(self) -> int:
+        """The largest number that it can be."""
+        return MAX_PORT if self.name.endswith("port") else MOST.get(self.unit, MAX_INTEGER)
+
+    def checked(self, value: Any, where: str) -> Any:
+        """The value, if it is in range.
+
+        Raises:
+            UsageError: a number is too small or too large.
+        """
+        if self.kind in {int, float}:
+            for number in value if self.many else (value,):
+                # The other way round, "not a number" would pass.
+                if not (0 <= number <= self.most and (number or not self.above_zero)):
+                    lower = "more than 0" if self.above_zero else "0 or more"
+                    raise UsageError(f"{where} is {number}", f"Write a number: {lower}, and at most {self.most}.")
+        return value
 
     def parse(self, text: str, where: str) -> Any:
         """A value from text.
@@ -381,7 +419,8 @@ class Setting:
         try:
             return self.kind(text)
         except ValueError:
-            raise UsageError(f"{where} is '{text}'", f"Write a value of type {self.kind.__name__}.") from None
+            wanted = "whole number" if self.kind is int else "number"
+            raise UsageError(f"{where} is '{text}'", f"Write a {wanted}.") from None
 
 
 def _table() -> tuple[Setting, ...]:

@@ -97,7 +97,7 @@ def test_a_wrong_variable_is_named():
     result = CliRunner(env={"AUTHZ_PORT": "http"}).invoke(root, ["serve"], obj=Recorder())
 
     assert result.exit_code == 2
-    assert result.stderr == "error: AUTHZ_PORT is 'http'\n  Write a value of type int.\n"
+    assert result.stderr == "error: AUTHZ_PORT is 'http'\n  Write a whole number.\n"
 
 
 @pytest.mark.parametrize("port", ["-1", "65536"])
@@ -115,3 +115,31 @@ def test_every_command_teaches_by_an_example(path, command):
     assert all(example.startswith(path) for example in command.examples)
     assert command.examples
     assert command.help
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if row.kind in {int, float}], ids=lambda row: row.name)
+@pytest.mark.parametrize("text", ["-1", "99999999999999999999", "nan", "inf"])
+def test_a_number_out_of_range_is_a_wrong_usage(row, text):
+    """Nothing is started with a number that Envoy or the sidecar cannot live with."""
+    said = [
+        CliRunner(env=env).invoke(root, ["serve", *words], obj=Recorder())
+        for env, words in (({row.variable: text}, []), ({}, [row.option, text]))
+    ]
+
+    assert [result.exit_code for result in said] == [2, 2]
+    assert row.variable in said[0].output
+    assert row.option in said[1].output
+
+
+def test_a_number_that_must_not_be_zero_says_so():
+    result = CliRunner(env={"AUTHZ_POLL_SECONDS": "0"}).invoke(root, ["serve"], obj=Recorder())
+
+    assert (result.exit_code, result.output) == (
+        2,
+        "error: AUTHZ_POLL_SECONDS is 0.0\n  Write a number: more than 0, and at most 31536000.\n",
+    )
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if row.kind in {int, float}], ids=lambda row: row.name)
+def test_defaults_are_in_range(row):
+    assert row.checked(row.default, row.option) == row.default
