@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from authz.errors import Refusal
 from authz.transport import framing
@@ -17,17 +17,43 @@ from authz.transport.limits import Complaints, Limits
 log = logging.getLogger(__name__)
 
 _CROWDED: Final = framing.refusal(framing.RESOURCE_EXHAUSTED, "too many unfinished requests at once")
-_TOO_LATE: Final = framing.refusal(framing.DEADLINE_EXCEEDED, "the answer was not there in time")
+STOPPED: Final = framing.refusal(framing.UNAVAILABLE, "the server stops")
+
+Late = Callable[[], None]
 
 
 class Shared:
-    """What all calls of one server have in common: its methods, its limits, the bytes of unfinished requests."""
+    """What the connections and calls of one server have in common. `held`: bytes of unfinished requests."""
 
     def __init__(self, handlers: Handlers, limits: Limits) -> None:
         self.methods = {path.encode(): Method(path, handler, self) for path, handler in handlers.items()}
         self.limits = limits
         self.complaints = Complaints()
+        self.connections: set[Open] = set()
         self.held = 0
+        self.stopping = False
+
+
+class Open(Protocol):
+    """A connection as its server sees it."""
+
+    closed: asyncio.Future[None]
+
+    def tick(self) -> None:
+        """One second has passed."""
+        ...
+
+    def drain(self) -> None:
+        """Ask for no more calls; those under way may end, then the connection does."""
+        ...
+
+    def stop(self) -> None:
+        """End what runs, saying so, and the connection."""
+        ...
+
+    def abort(self) -> None:
+        """End the connection, whatever is left to say."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +66,16 @@ class Method:
 
 
 class Call:
-    """A request without an answer yet: still on its way in, or waiting for its handler in a `task`."""
+    """A request without an answer yet: still on its way in, or waiting for its handler."""
 
-    __slots__ = ("_body", "_method", "_timeout", "age", "task")
+    __slots__ = ("_body", "_deadline", "_method", "_task", "_timeout", "age")
 
     def __init__(self, method: Method, timeout: bytes | None) -> None:
         self._method = method
         self._timeout = timeout
         self._body: bytearray | None = None
-        self.task: asyncio.Task[None] | None = None
+        self._task: asyncio.Future[bytes] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
         self.age = 0
 
     def take(self, data: bytes, ended: bool) -> bytes | Awaitable[bytes] | None:
@@ -79,31 +106,50 @@ class Call:
         self._body += data
         return self._body
 
-    async def wait(self, reply: Awaitable[bytes]) -> bytes:
-        """The answer of a handler that waits for something, within the caller's deadline.
+    def wait(self, reply: Awaitable[bytes], settled: Callable[[asyncio.Future[bytes]], None], late: Late) -> None:
+        """Have `settled` called when a handler that waits is done, or `late` when the caller's time is up.
+
+        No coroutine of ours stands around the handler's: a call that is dropped before it ran would never await it.
+        """
+        self._task = asyncio.ensure_future(reply)
+        self._task.add_done_callback(settled)
+        seconds = framing.timeout(self._timeout)
+        if seconds is not None:
+            self._deadline = self._task.get_loop().call_later(seconds, late)
+
+    def outcome(self, done: asyncio.Future[bytes]) -> bytes:
+        """The answer of a handler that waited.
 
         Raises:
             Rejected: the call ends with a status.
         """
-        try:
-            async with asyncio.timeout(framing.timeout(self._timeout)) as deadline:
-                return await reply
-        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this call only
-            raise Rejected(_TOO_LATE if deadline.expired() else self._failure(error)) from None
+        self.release()
+        if done.cancelled():  # not by us, or nobody would ask: what it waited for was shut down
+            raise Rejected(STOPPED)
+        if (error := done.exception()) is not None:
+            raise Rejected(self._failure(error))
+        return done.result()
 
     def release(self) -> None:
-        """Free what is held of the request."""
+        """Free what is held for the call."""
         if self._body is not None:
             self._method.shared.held -= len(self._body)
             self._body = None
+        if self._deadline is not None:
+            self._deadline.cancel()
 
     def drop(self) -> None:
         """Nobody waits for the answer any more."""
         self.release()
-        if self.task is not None:
-            self.task.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
-    def _failure(self, error: Exception) -> framing.Headers:
+    @property
+    def arriving(self) -> bool:
+        """Whether its request is not complete yet."""
+        return self._task is None
+
+    def _failure(self, error: BaseException) -> framing.Headers:
         """The answer when the handler raised."""
         if isinstance(error, Refusal):
             return framing.refusal(error.code, error.message)

@@ -14,48 +14,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Final, cast
 
 import ngh2
 from ngh2 import ErrorCode, NGH2Error, Setting
 
 from authz.transport import framing
-from authz.transport.calls import Call, Method, Shared
+from authz.transport.calls import STOPPED, Call, Method, Shared
 from authz.transport.framing import Rejected
+from authz.transport.limits import Limits
 
 _GOODBYE: Final = b"draining"
 """Payload of the ping behind the first GOAWAY: its answer says that the peer has read both (RFC 9113, 6.8)."""
 
-_GOAWAY: Final = bytes([0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0])
-"""A GOAWAY frame up to its error code. It promises nothing about any stream: the last one taken is number 0."""
+_GOAWAY: Final = bytes([0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7F, 0xFF, 0xFF, 0xFF])
+"""A GOAWAY frame up to its error code. It says that any stream may have been handled, so that none is tried again."""
 
+_WHAT_WE_SPEAK: Final = b"Only gRPC over HTTP/2 is spoken here.\n"
 _HTTP1: Final = (
     b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-type: text/plain\r\n"
-    b"content-length: 28\r\n\r\nOnly gRPC is spoken here.   \n"
+    b"content-length: %d\r\n\r\n%s" % (len(_WHAT_WE_SPEAK), _WHAT_WE_SPEAK)
 )
 _NEVER_ENDED: Final = framing.refusal(framing.DEADLINE_EXCEEDED, "the request did not arrive in time")
-_STOPPED: Final = framing.refusal(framing.UNAVAILABLE, "the server stops")
+_TOO_LATE: Final = framing.refusal(framing.DEADLINE_EXCEEDED, "the answer was not there in time")
 
 
 class Connection(asyncio.Protocol):
     """The server's side of one connection. `closed` is done when it is over."""
 
     _transport: asyncio.Transport
+    _http2: ngh2.Connection
 
     def __init__(self, shared: Shared) -> None:
-        limits = shared.limits
         self._shared = shared
-        self._limits = limits
-        self._http2 = ngh2.Connection(
-            ngh2.Role.SERVER,
-            ngh2.Configuration(
-                max_inbound_header_list_size=limits.header_bytes,
-                max_continuations=limits.continuations,
-                stream_reset_rate_limit=limits.resets,
-                max_outbound_ack=limits.unread,
-            ),
-        )
+        self._limits = shared.limits
         self._loop = asyncio.get_running_loop()
         self._calls: dict[int, Call] = {}
         self._cut: list[int] = []
@@ -67,19 +61,19 @@ class Connection(asyncio.Protocol):
     # -- what asyncio calls -----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet."""
+        """Greet, if there is room and the peer means HTTP/2."""
         self._transport = cast("asyncio.Transport", transport)
         tls = transport.get_extra_info("ssl_object")
-        if tls is not None and tls.selected_alpn_protocol() != "h2":
+        if self._shared.stopping:
+            self._transport.abort()
+        elif len(self._shared.connections) >= self._limits.connections:
+            self._abort("found too many connections")
+        elif tls is not None and tls.selected_alpn_protocol() != "h2":
             self._abort("did not choose HTTP/2 in its TLS handshake")
-            return
-        self._http2.initiate_connection(
-            {
-                Setting.MAX_CONCURRENT_STREAMS: self._limits.streams,
-                Setting.MAX_HEADER_LIST_SIZE: self._limits.header_bytes,
-            }
-        )
-        self._flush()
+        else:
+            self._shared.connections.add(self)
+            self._http2 = _session(self._limits)
+            self._flush()
 
     def data_received(self, data: bytes) -> None:
         """Handle all that one read brought; answer in one write."""
@@ -105,7 +99,8 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The peer does not read: make nothing more for it, and take nothing more from it."""
         self._blocked = True
-        self._transport.pause_reading()
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """The peer reads again."""
@@ -117,6 +112,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - it makes no difference
         """Nobody waits for the answers any more."""
+        self._shared.connections.discard(self)
         for stream in list(self._calls):
             self._drop(stream)
         if not self.closed.done():
@@ -179,21 +175,23 @@ class Connection(asyncio.Protocol):
             del self._calls[stream]
             self._answer(stream, reply)
         elif reply is not None:
-            call.task = self._loop.create_task(self._later(stream, call, reply))
+            call.wait(reply, partial(self._settled, stream), partial(self._late, stream))
 
-    async def _later(self, stream: int, call: Call, reply: Awaitable[bytes]) -> None:
-        """Answer when a handler has what it waits for."""
+    def _settled(self, stream: int, done: asyncio.Future[bytes]) -> None:
+        """A handler that waited is done."""
+        call = self._calls.pop(stream, None)
+        if call is None:  # dropped meanwhile; asked for, lest an exception be reported as overlooked
+            done.cancelled() or done.exception()
+            return
         try:
-            message = await call.wait(reply)
+            self._answer(stream, call.outcome(done))
         except Rejected as rejected:
             self._refuse(stream, rejected.headers, ended=True)
-        except asyncio.CancelledError:
-            if stream not in self._calls:  # dropped: nobody waits for the answer
-                raise
-            self._refuse(stream, _STOPPED, ended=True)  # what the handler waited for was shut down
-        else:
-            self._answer(stream, message)
-        del self._calls[stream]
+        self._flush_soon()
+
+    def _late(self, stream: int) -> None:
+        self._drop(stream)
+        self._refuse(stream, _TOO_LATE, ended=True)
         self._flush_soon()
 
     def _drop(self, stream: int) -> None:
@@ -293,7 +291,7 @@ class Connection(asyncio.Protocol):
     def _end_old_requests(self) -> None:
         for stream, call in list(self._calls.items()):
             call.age += 1
-            if call.age > self._limits.request and call.task is None:
+            if call.arriving and call.age > self._limits.request:
                 self._drop(stream)
                 self._refuse(stream, _NEVER_ENDED, ended=False)
         self._flush()
@@ -310,7 +308,7 @@ class Connection(asyncio.Protocol):
         """End what runs, saying so, and the connection."""
         for stream in list(self._calls):
             self._drop(stream)
-            self._refuse(stream, _STOPPED, ended=True)
+            self._refuse(stream, STOPPED, ended=True)
         self._flush()
         self._end()
         if self._blocked:
@@ -342,3 +340,19 @@ class Connection(asyncio.Protocol):
         ngh2.PingAcknowledged: _on_pong,
         ngh2.GoAwayReceived: _on_goaway,
     }
+
+
+def _session(limits: Limits) -> ngh2.Connection:
+    """libnghttp2's part of a connection, its greeting ready to be sent."""
+    session = ngh2.Connection(
+        ngh2.Role.SERVER,
+        ngh2.Configuration(
+            max_inbound_header_list_size=limits.header_bytes,
+            max_continuations=limits.continuations,
+            stream_reset_rate_limit=limits.resets,
+            max_outbound_ack=limits.unread,
+        ),
+    )
+    most = {Setting.MAX_CONCURRENT_STREAMS: limits.streams, Setting.MAX_HEADER_LIST_SIZE: limits.header_bytes}
+    session.initiate_connection(most)
+    return session

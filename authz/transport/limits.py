@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import resource
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 log = logging.getLogger(__name__)
@@ -37,10 +37,14 @@ class Limits:
     idle: int = 900
     stalled: int = 30
 
-    def connections_here(self) -> int:
-        """At most half of the files that this process may open: the store, Envoy's socket and the log need some."""
+    @classmethod
+    def here(cls) -> Limits:
+        """The usual ones, with no more connections than half of the files that this process may open."""
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return self.connections if files == resource.RLIM_INFINITY else min(self.connections, files // 2)
+        usual = cls()
+        if files == resource.RLIM_INFINITY:
+            return usual
+        return replace(usual, connections=min(usual.connections, files // 2))
 
 
 class Complaints:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import Final, cast
+from typing import Final
 
+from authz.errors import UsageError
 from authz.transport import address as addresses
 from authz.transport.base import Handlers
 from authz.transport.calls import Shared
 from authz.transport.health import CHECK, Health
 from authz.transport.http2 import Connection
-from authz.transport.limits import Complaints, Limits
+from authz.transport.limits import Limits
 
 _BACKLOG: Final = 1024
 _TICK: Final = 1.0
@@ -34,10 +35,8 @@ class Nghttp2Transport:
     ) -> None:
         self._endpoint = addresses.parse(address)
         self._health = Health(handlers)
-        self._shared = Shared({CHECK: self._health.check, **handlers}, limits or Limits())
-        self._most = self._shared.limits.connections_here()
+        self._shared = Shared({CHECK: self._health.check, **handlers}, limits or Limits.here())
         self._tls = tls
-        self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.TimerHandle | None = None
 
@@ -67,16 +66,17 @@ class Nghttp2Transport:
         self._health.serving = False
         if server is None:
             return
+        self._shared.stopping = True
         server.close()
         if isinstance(self._endpoint, addresses.Unix):
             self._endpoint.path.unlink(missing_ok=True)
-        for connection in self._connections:
+        for connection in list(self._shared.connections):
             connection.drain()
         await self._wait(grace)
-        for connection in list(self._connections):
+        for connection in list(self._shared.connections):
             connection.stop()
         await self._wait(_LAST_WORDS)
-        for connection in list(self._connections):
+        for connection in list(self._shared.connections):
             connection.abort()
         await self._wait(_LAST_WORDS)
         if self._ticking:
@@ -104,32 +104,38 @@ class Nghttp2Transport:
             raise
 
     def _accept(self) -> asyncio.Protocol:
-        if len(self._connections) >= self._most:
-            return _Full(self._shared.complaints)
-        connection = Connection(self._shared)
-        self._connections.add(connection)
-        connection.closed.add_done_callback(lambda _: self._connections.discard(connection))
-        return connection
+        return Connection(self._shared)
 
     def _tick(self) -> None:
         self._ticking = asyncio.get_running_loop().call_later(_TICK, self._tick)
         self._shared.complaints.tick()
-        for connection in list(self._connections):
+        for connection in list(self._shared.connections):
             connection.tick()
 
     async def _wait(self, seconds: float) -> None:
         """Until there are no connections, but not for longer."""
-        if self._connections:
-            await asyncio.wait([connection.closed for connection in self._connections], timeout=seconds)
+        if self._shared.connections:
+            await asyncio.wait([connection.closed for connection in self._shared.connections], timeout=seconds)
 
 
-class _Full(asyncio.Protocol):
-    """A connection that is one too many."""
+def tls_context(certificate: str, key: str, client_ca: str = "") -> ssl.SSLContext:
+    """TLS for a server from PEM files. With `client_ca`, peers must show a certificate of these authorities.
 
-    def __init__(self, complaints: Complaints) -> None:
-        self._complaints = complaints
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hang up."""
-        self._complaints.add(transport.get_extra_info("peername"), "found too many connections")
-        cast("asyncio.Transport", transport).abort()
+    Raises:
+        UsageError: a file cannot be read or is not what it should be.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"])
+    try:
+        context.load_cert_chain(certificate, key)
+        if client_ca:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(client_ca)
+    except OSError as error:  # ssl.SSLError is one, too
+        files = ", ".join(filter(None, (certificate, key, client_ca)))
+        raise UsageError(
+            f"No TLS with {files}: {error}.",
+            "Name PEM files: the certificate's chain, its private key, and the authorities of peers' certificates.",
+        ) from error
+    return context
