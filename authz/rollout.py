@@ -178,6 +178,8 @@ class Follower:
 
     async def _swap_and_publish(self, built: Built) -> None:
         before, self._latest = self._latest, built
+        wanted = {(rollout.service, config) for rollout in built.live.rollouts for config, _ in rollout.shares}
+        self._configs = {key: config for key, config in self._configs.items() if key in wanted}
         self.book.swap(merge(built.book, self.book.book))
         if before is not None and before.snapshot.version == built.snapshot.version:
             await self._accepted(built)
