@@ -25,7 +25,8 @@ LAYERS = {
     "model": 2,
     "telemetry": 1, "proxy": 1,
     "wire": 0, "settings": 0,
-    "errors": -1,  # what any module may raise, settings too
+    "setting": -1,
+    "errors": -2,  # what any module may raise, settings too
 }  # fmt: skip
 
 # The composition root is the only file that knows everybody; __main__ hands it to the command line.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from authz.settings import TABLE, Setting, Settings
+from authz.setting import Setting
+from authz.settings import TABLE, Settings
 
 if TYPE_CHECKING:
     from authz.store.base import Store

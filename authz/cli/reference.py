@@ -14,7 +14,8 @@ import click
 
 from authz.cli.options import GROUPS, Command, SettingOption, json_option, shown_default
 from authz.errors import StateError, UsageError
-from authz.settings import TABLE, Setting
+from authz.setting import Setting
+from authz.settings import TABLE
 
 _MARKED = re.compile(r"(<!-- begin: (?P<name>[a-z0-9-]+) -->\n).*?(<!-- end: (?P=name) -->)", re.DOTALL)
 
