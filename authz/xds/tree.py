@@ -68,11 +68,14 @@ def guard(safe: str, disguises: Sequence[str], refusal: bytes, tree: Matcher) ->
     entry = guarded.matcher_list.matchers.add()
     _ask(entry.predicate.not_matcher.single_predicate, safe)
     _to_list(entry.on_match, refusal)
-    for pattern in disguises:
+    if disguises:
         entry = guarded.matcher_list.matchers.add()
         both = entry.predicate.and_matcher.predicate
         _ask(both.add().single_predicate, "[^?%]*%.*")
-        _ask(both.add().single_predicate, pattern)
+        either = both.add().or_matcher.predicate
+        # Envoy wants two alternatives at least.
+        for pattern in (*disguises, disguises[0]):
+            _ask(either.add().single_predicate, pattern)
         _to_list(entry.on_match, refusal)
     guarded.on_no_match.matcher.CopyFrom(tree)
     return guarded
