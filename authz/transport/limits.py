@@ -58,7 +58,7 @@ class Complaints:
         """Somebody was hung up on."""
         self._count[why] += 1
         if self._count[why] == 1:
-            log.warning("hung up on %s, which %s", peer or "a local process", why)
+            log.warning("hung up on %s: it %s", peer or "a local process", why)
 
     def tick(self) -> None:
         """One second has passed."""
@@ -67,6 +67,6 @@ class Complaints:
             return
         for why, count in self._count.items():
             if count > 1:
-                log.warning("hung up on %d more peers in a minute, which %s", count - 1, why)
+                log.warning("hung up on %d more peers in a minute: each %s", count - 1, why)
         self._since = 0
         self._count.clear()

@@ -45,6 +45,11 @@ class Nghttp2Transport:
         """Where it listens, with the real port once started."""
         return str(self._endpoint)
 
+    @property
+    def open_connections(self) -> int:
+        """How many peers there are."""
+        return len(self._shared.connections)
+
     async def start(self) -> None:
         """Bind and serve.
 
