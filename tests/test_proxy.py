@@ -186,7 +186,7 @@ async def test_its_end_is_noticed(envoy: proxy.Proxy) -> None:
 
     assert await envoy.wait() == -signal.SIGKILL
     with pytest.raises(StateError, match="ended with exit code -9"):
-        envoy.must_run()
+        await envoy.must_run()
 
 
 async def test_a_stop_lets_running_requests_end(envoy: proxy.Proxy) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,7 @@ def explain(
     from authz.sources import read_files
 
     named = dict(_header(header) for header in headers)
-    question = Question(method, target, service, key, token, named, address)
+    question = Question(method, target, service, key, token, named, _address(address))
     with opened(settings) as store:
         found = ask(store, question, settings, now=time.time(), texts=read_files(files))
     if as_json:
@@ -94,6 +95,13 @@ def _header(text: str) -> tuple[str, str]:
     if not colon or not name.strip():
         raise UsageError(f"'{text}' is no header", "Write NAME:VALUE, as in Referer:https://shop.example/")
     return name.strip().lower(), value.strip()
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise UsageError(f"'{text}' is no IP address", "Write the caller's, as in 192.0.2.7 or 2001:db8::7") from None
 
 
 def _facts(found: Explanation, settings: Settings) -> dict[str, str]:

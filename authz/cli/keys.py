@@ -35,7 +35,7 @@ key_argument = click.argument("key", metavar="UID")
 @click.option("--consumer", required=True, metavar="NAME", help="Whose key it is; made if there is none of this name.")
 @click.option("--service", "services", multiple=True, metavar="HOST", help="A service that the key opens; none: all.")
 @click.option("--name", default="", metavar="TEXT", help="What lists call the key.")
-@click.option("--import", "imported", metavar="KEY", default="", help="Take over this key; -: read it.")
+@click.option("--import", "imported", metavar="KEY", help="Take over this key; -: read it.")
 @click.option("--expires", metavar="DURATION", help="How long it works: 90s, 12h, 30d, 1y; none: for ever.")
 @click.option("--allow-ip", "ips", multiple=True, metavar="CIDR", help="Only callers from here.")
 @click.option("--allow-referrer", "referrers", multiple=True, metavar="PATTERN", help="Only pages that match.")
@@ -48,7 +48,7 @@ def create(
     consumer: str,
     services: tuple[str, ...],
     name: str,
-    imported: str,
+    imported: str | None,
     expires: str | None,
     as_json: bool,
     settings: Settings,
@@ -60,18 +60,26 @@ def create(
     """
     from authz.admin.keys import create as make
 
+    text = "" if imported is None else _imported(imported)
     with opened(settings) as store:
         made = make(
             store,
             consumer,
             services=services,
-            import_text=sys.stdin.readline().strip() if imported == "-" else imported,
+            import_text=text,
             expires=expires,
             restrictions=_restrictions(**restrictions),
             display_name=name,
             now=time.time(),
         )
     _show_new(made, as_json=as_json)
+
+
+def _imported(text: str) -> str:
+    found = sys.stdin.readline().strip() if text == "-" else text.strip()
+    if not found:
+        raise UsageError("There is no key to import.", "Write it after --import, or give it on standard input.")
+    return found
 
 
 def _restrictions(

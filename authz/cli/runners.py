@@ -62,7 +62,7 @@ class Screen(Protocol):
         ...
 
     def ready(self, url: str) -> None:
-        """Envoy serves: requests to this URL are answered. JSON: `ready`."""
+        """What was asked for serves: requests to this URL, or Envoy's questions to this address. JSON: `ready`."""
         ...
 
     def failure(self, error: AuthzError) -> None:

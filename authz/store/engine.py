@@ -45,6 +45,7 @@ _MEANINGS = (
         "Give this user the right to write to the file and its directory, or choose another one with --data-dir.",
     ),
     (("full", "no space"), "cannot grow: the disk is full", "Make room on its disk."),
+    (("disk i/o",), "cannot be read or written", "Make room on its disk if it is full, and see that it is sound."),
 )
 
 

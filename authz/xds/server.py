@@ -270,8 +270,8 @@ class AdsServer:
         except RuntimeError as error:
             await server.stop(None)
             raise StateError(
-                f"The address {self._address} for Envoy's configuration cannot be used: {error}",
-                "Stop whatever uses it, or set xds_address.",
+                f"Cannot serve Envoy's configuration on {self._address}.",
+                "It is taken or not this machine's: stop the other process, or set xds_address.",
             ) from error
         if not self._address.startswith("unix:"):
             self._address = f"{self._address.rpartition(':')[0]}:{port}"

@@ -105,7 +105,7 @@ def test_ctrl_c_ends_a_wait_with_130_and_no_traceback(tmp_path):
     writer = os.open(pipe, os.O_RDWR)
     words = ["keys", "create", "--consumer", "a", "--import", "-", "--data-dir", tmp_path / "data"]
     process = start(*words, stdin=writer)
-    wait_for(lambda: (tmp_path / "data").exists() and is_reading(process.pid))
+    wait_for(lambda: is_reading(process.pid))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     os.close(writer)

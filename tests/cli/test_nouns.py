@@ -325,3 +325,19 @@ def test_explain_refuses_what_it_cannot_read(words, message, run, tmp_path):
 
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin"), [(["--import", "-"], "\n"), (["--import", "-"], ""), (["--import", " "], "")]
+)
+def test_an_import_of_nothing_makes_no_key(run, words, stdin):
+    result = run("keys", "create", "--consumer", "acme", *words, input=stdin)
+
+    assert (result.exit_code, "no key to import" in result.output) == (2, True)
+    assert run("keys", "list", "--json").stdout == "[]\n"
+
+
+def test_explain_wants_a_caller_s_address_that_is_one(run):
+    result = run("explain", "GET", "/v1/shelves", "--from", "somewhere")
+
+    assert (result.exit_code, "'somewhere' is no IP address" in result.output) == (2, True)

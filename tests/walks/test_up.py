@@ -269,6 +269,10 @@ MISTAKES = {
     "data below a file": Mistake(data_below_a_file, 1, "data"),
     "damaged database": Mistake(damaged_database, 1, "authz.db"),
     "directory for a database": Mistake(directory_for_database, 1, "authz.db"),
+    "no backend": Mistake(nothing, 2, "ftp://backend", ("--backend", "ftp://backend")),
+    "no certificate": Mistake(nothing, 2, "tls_cert is '{directory}/none'", ("--tls-cert", "{directory}/none")),
+    "no header": Mistake(nothing, 2, "--add-request-headers", ("--add-request-headers", "words")),
+    "no secret": Mistake(nothing, 2, "backend_auth_token_url", ("--backend-auth", "oauth2")),
     "no Envoy": Mistake(nothing, 2, "envoy_path", ("--envoy-path", "{directory}/none")),
     "Envoy that ends": Mistake(an_envoy_that_ends, 1, "no such luck", ("--envoy-path", "{directory}/envoy")),
     "unreachable key set": Mistake(holding(UNREACHABLE), 1, "http://127.0.0.1:9/keys", ("--jwks-retries", "0")),
@@ -281,6 +285,7 @@ class End:
     out: str
     err: str
     port: int
+    directory: Path
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +300,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, End]:
                 more = [word.format(port=port, directory=directory) for word in mistake.words]
                 line = words(directory, backend, *more)
                 mistake.prepare(directory)
-                return End(*await process.output(*line), port)
+                return End(*await process.output(*line), port, directory)
 
     async def every() -> dict[str, End]:
         turn = asyncio.Semaphore(os.cpu_count() or 1)
@@ -307,6 +312,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, End]:
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_one_clear_message(name: str, ends: dict[str, End]) -> None:
+    """The issue's `Bad input`: one message with the place and the remedy, 2 for usage and 1 for state."""
     mistake, end = MISTAKES[name], ends[name]
     events = [json.loads(line) for line in end.out.splitlines() if line.startswith("{")]
     told = [event for event in events if event["event"] == "error"]
@@ -314,5 +320,5 @@ def test_a_mistake_is_one_clear_message(name: str, ends: dict[str, End]) -> None
     assert end.code == mistake.code, end.out + end.err
     assert "Traceback" not in end.out + end.err
     assert len(told) == 1
-    assert mistake.says.format(port=end.port) in json.dumps(told[0])
+    assert mistake.says.format(port=end.port, directory=end.directory) in json.dumps(told[0])
     assert told[0].get("remedy") or told[0].get("findings")

@@ -305,7 +305,7 @@ async def test_an_address_in_use_says_so() -> None:
     ads = AdsServer("127.0.0.1:0", lambda _: None)
     await ads.start()
     try:
-        with pytest.raises(StateError, match="cannot be used"):
+        with pytest.raises(StateError, match="Cannot serve Envoy's configuration"):
             await AdsServer(ads.address, lambda _: None).start()
     finally:
         await ads.stop()
