@@ -37,6 +37,7 @@ _HTTP1: Final = (
     b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-type: text/plain\r\n"
     b"content-length: %d\r\n\r\n%s" % (len(_WHAT_WE_SPEAK), _WHAT_WE_SPEAK)
 )
+_SAYS: Final = "HTTP/2 engine error: "
 _NEVER_ENDED: Final = framing.refusal(framing.DEADLINE_EXCEEDED, "the request did not arrive in time")
 _TOO_LATE: Final = framing.refusal(framing.DEADLINE_EXCEEDED, "the answer was not there in time")
 
@@ -255,7 +256,7 @@ class Connection(asyncio.Protocol):
             self._complain("speaks HTTP/1")
             self._transport.write(_HTTP1)
         elif isinstance(error, ngh2.DenialOfServiceError):
-            self._complain(f"went beyond a limit of HTTP/2: {error}")
+            self._complain(f"went beyond a limit: {str(error).removeprefix(_SAYS)}")
             self._transport.write(_GOAWAY + ErrorCode.ENHANCE_YOUR_CALM.to_bytes(4, "big"))
         else:
             self._complain("does not speak HTTP/2")
