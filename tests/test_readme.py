@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
+from authz.cli import root
 from authz.cli.reference import renewed
 from authz.settings import TABLE, Settings
 from authz.xds import bootstrap
@@ -24,6 +28,20 @@ def test_reference_sections_are_current() -> None:
 @pytest.mark.parametrize("path", re.findall(r"`((?:authz|envoy|tests)/[\w./-]+)`", README))
 def test_files_that_are_named_exist(path: str) -> None:
     assert (ROOT / path).exists()
+
+
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("authz ")])
+def test_commands_that_are_shown_are_understood(line: str) -> None:
+    """Options and arguments as they are: nothing is run."""
+    words = list(itertools.takewhile(lambda word: word not in {"|", ">", "<"}, shlex.split(line, comments=True)))[1:]
+    command: click.Command = root
+    while isinstance(command, click.Group):
+        command = command.commands[words.pop(0)]
+
+    assert command.make_context(str(command.name), words).command is command
 
 
 @pytest.mark.parametrize("setting", TABLE, ids=lambda s: s.name)
