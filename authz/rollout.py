@@ -65,10 +65,6 @@ class Publisher(Protocol):
         """Make this what every Envoy gets."""
         ...
 
-    def nodes(self) -> Sequence[str]:
-        """The Envoys that are connected."""
-        ...
-
     def active_versions(self) -> frozenset[str]:
         """The snapshots that some Envoy may still be running."""
         ...
@@ -295,7 +291,7 @@ class Follower:
         built = self._latest
         if built is None or self.book.book is built.book:
             return
-        if self.publisher.nodes() and self.publisher.active_versions() <= {built.snapshot.version}:
+        if self.publisher.active_versions() <= {built.snapshot.version}:
             self.book.swap(built.book)
 
     async def _settle_one(self, rollout: Rollout, status: RolloutStatus, message: str) -> None:

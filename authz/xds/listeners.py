@@ -7,6 +7,7 @@ configuration), so that a deploy drains no connection.
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,9 @@ from envoy_data_plane.envoy.config.accesslog.v3 import (
     ComparisonFilter,
     ComparisonFilterOp,
     HeaderFilter,
+    MetadataFilter,
+    OrFilter,
+    ResponseFlagFilter,
     StatusCodeFilter,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
@@ -59,7 +63,13 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
     TlsParameters,
     TlsParametersTlsProtocol,
 )
-from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
+from envoy_data_plane.envoy.type.matcher.v3 import (
+    MetadataMatcher,
+    MetadataMatcherPathSegment,
+    RegexMatcher,
+    StringMatcher,
+    ValueMatcher,
+)
 from envoy_data_plane.google.protobuf import Any, Struct
 
 from authz import wire
@@ -183,10 +193,33 @@ def _mappers() -> list[ResponseMapper]:
     success = ResponseMapper(
         filter=_status(ComparisonFilterOp.LE, 299), body_format_override=_as_it_is("application/json")
     )
-    grpc = ResponseMapper(
-        filter=_header("content-type", r"application/grpc([+;].*)?"), body_format_override=_as_it_is("text/plain")
+    is_grpc, plain = _header("content-type", r"application/grpc([+;].*)?"), _as_it_is("text/plain")
+    grpc = ResponseMapper(filter=is_grpc, body_format_override=plain)
+    lost = ResponseMapper(filter=_sidecar_is_away(), body=DataSource(inline_string=SIDECAR_AWAY))
+    lost_for_grpc = replace(lost, filter=_both(is_grpc, _sidecar_is_away()), body_format_override=plain)
+    return [two_hosts, success, lost_for_grpc, grpc, lost]
+
+
+SIDECAR_AWAY: Final = "UNAVAILABLE: The gateway cannot judge this call at the moment; try again soon."
+
+
+def _sidecar_is_away() -> AccessLogFilter:
+    """Envoy's own denial, which has no words: Check was not answered, or RateLimit was not and must be.
+
+    Check's denials bear the same flag; they can be told by the decision that it writes with each.
+    """
+    decision = MetadataMatcher(
+        filter=wire.METADATA_NAMESPACE,
+        path=[MetadataMatcherPathSegment(key=wire.METADATA_DECISION)],
+        value=ValueMatcher(string_match=StringMatcher(exact="none is called so")),
     )
-    return [two_hosts, success, grpc]
+    undecided = AccessLogFilter(metadata_filter=MetadataFilter(matcher=decision, match_if_key_not_found=True))
+    unasked = OrFilter(filters=[_both(_flag("UAEX"), undecided), _flag("RLSE")])
+    return _both(_status(ComparisonFilterOp.EQ, 503), AccessLogFilter(or_filter=unasked))
+
+
+def _flag(name: str) -> AccessLogFilter:
+    return AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=[name]))
 
 
 def _as_it_is(content_type: str) -> SubstitutionFormatString:

@@ -15,6 +15,7 @@ from authz.model.inventory import Inventory, LiveConfig, LiveService
 from authz.model.service import Backend, PathTranslation, ServiceConfig
 from authz.settings import Settings
 from authz.xds import filters
+from authz.xds.listeners import SIDECAR_AWAY
 from harness.dataplane import KEY, Sidecar, Start, an_inventory, an_operation
 from harness.http import Response, Upstream
 
@@ -142,9 +143,16 @@ async def test_a_sidecar_that_is_away_means_503_and_quota_follows_its_setting(st
     for mode in ("allow", "deny"):
         async with start(inventory, quota_when_down=mode) as gateway:
             gateway.sidecar.check = gateway.sidecar.quota = None  # type: ignore[assignment]
-            answers[mode] = [(await gateway.get(path)).status for path in ("/key", "/counted")]
+            answers[mode] = [await gateway.get(path) for path in ("/key", "/counted")]
+            grpc = await gateway.get("/key", ("content-type", "application/grpc"))
 
-    assert answers == {"allow": [503, 200], "deny": [503, 503]}
+    told = {"code": 503, "message": SIDECAR_AWAY}
+    assert {mode: [one.status for one in both] for mode, both in answers.items()} == {
+        "allow": [503, 200],
+        "deny": [503, 503],
+    }
+    assert [one.json() for one in answers["deny"]] == [told, told]
+    assert (grpc.header("grpc-status"), grpc.header("grpc-message")) == ("14", SIDECAR_AWAY)
 
 
 async def test_over_quota_is_429_without_envoys_own_headers(start: Start) -> None:
