@@ -248,3 +248,18 @@ def test_a_killed_parent_leaves_no_orphan(tmp_path: Path) -> None:
     ended, _, _ = select.select([handle], [], [], 5)
     os.close(handle)
     assert ended
+
+
+@pytest.mark.parametrize("name", ["tls_cert", "backend_tls_ca", "envoy_extra_config"])
+def test_a_file_for_envoy_that_is_not_there_is_told_before_it_starts(name: str, tmp_path: Path) -> None:
+    there = tmp_path / "there.pem"
+    there.write_text("")
+    proxy.check_files(Settings(**{name: str(there)}))
+
+    for path in (tmp_path / "none.pem", tmp_path):
+        with pytest.raises(UsageError, match=f"{name} is '{path}'"):
+            proxy.check_files(Settings(**{name: str(path)}))
+
+
+def test_files_that_no_setting_names_need_not_be_there() -> None:
+    proxy.check_files(Settings())

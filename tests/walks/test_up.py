@@ -266,6 +266,7 @@ MISTAKES = {
     "no such file": Mistake(no_document, 2, "does not exist"),
     "no OpenAPI": Mistake(holding("just words"), 2, "openapi.json"),
     "port in use": Mistake(nothing, 1, "127.0.0.1:{port}", ("--port", "{port}")),
+    "admin port in use": Mistake(nothing, 1, "--envoy-admin-port", ("--envoy-admin-port", "{port}")),
     "data below a file": Mistake(data_below_a_file, 1, "data"),
     "damaged database": Mistake(damaged_database, 1, "authz.db"),
     "directory for a database": Mistake(directory_for_database, 1, "authz.db"),
