@@ -122,6 +122,7 @@ class Connection(asyncio.Protocol):
     # -- what HTTP/2 brings -----------------------------------------------------------------------------------
 
     def _on_request(self, event: ngh2.RequestReceived) -> None:
+        self._controls = 0
         fields = dict(event.headers)
         method = self._shared.methods.get(fields.get(b":path", b""))
         if method is None or fields.get(b"content-type") != framing.GRPC or fields.get(b":method") != b"POST":

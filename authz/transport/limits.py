@@ -27,10 +27,13 @@ class Limits:
     streams: int = 1024  # Envoy's own default of requests at once per cluster, so that one connection is enough for it
     header_bytes: int = 16 * 1024
     continuations: int = 8
-    # Burst and rate. Envoy resets a stream when the caller behind it leaves; callers must not be able to make Envoy
-    # lose its connection by leaving in numbers, so this is well above libnghttp2's own 33 a second.
-    resets: tuple[int, int] = (4096, 1000)
-    controls: int = 10_000  # frames a second that ask for nothing: pings, settings, window updates
+    # Burst and rate a second. Envoy resets a stream when the caller behind it leaves, and all of them when a stall
+    # outlasts its timeout. Callers must not be able to make Envoy lose its connection, and a call that is reset costs no
+    # more than one that is not, so this is far above libnghttp2's own 1,000 and 33.
+    resets: tuple[int, int] = (10_000, 3_000)
+    # Pings, settings and window updates in a second without a request. With requests there may be any number: gRPC's
+    # own clients send several for each.
+    controls: int = 10_000
     unread: int = 1000  # answers to pings and settings that the peer has left unread
     greeting: int = 10
     request: int = 30
