@@ -28,8 +28,8 @@ class Limits:
     header_bytes: int = 16 * 1024
     continuations: int = 8
     # Burst and rate a second. Envoy resets a stream when the caller behind it leaves, and all of them when a stall
-    # outlasts its timeout. Callers must not be able to make Envoy lose its connection, and a call that is reset costs no
-    # more than one that is not, so this is far above libnghttp2's own 1,000 and 33.
+    # outlasts its timeout. Callers must not be able to make Envoy lose its connection, and a call that is reset costs
+    # no more than one that is not, so this is far above libnghttp2's own 1,000 and 33.
     resets: tuple[int, int] = (10_000, 3_000)
     # Pings, settings and window updates in a second without a request. With requests there may be any number: gRPC's
     # own clients send several for each.
