@@ -99,6 +99,15 @@ def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path):
     assert "ber.yaml does not exist" in err
 
 
+@pytest.fixture
+def heeding_ctrl_c():
+    """A shell starts what runs in the background deaf to Ctrl-C, and children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding_ctrl_c")
 def test_ctrl_c_ends_a_wait_with_130_and_no_traceback(tmp_path):
     pipe = tmp_path / "key"
     os.mkfifo(pipe)
