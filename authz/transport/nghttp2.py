@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import Final
+from typing import Any, Final
 
 from authz.errors import UsageError
 from authz.transport import address as addresses
@@ -91,7 +91,7 @@ class Nghttp2Transport:
         host = endpoint.host.strip("[]")
         # Two gateways on one port would share its connections without a word.
         server = await asyncio.get_running_loop().create_server(
-            self._accept, host, endpoint.port, reuse_port=False, backlog=_BACKLOG, ssl=self._tls
+            self._accept, host, endpoint.port, reuse_port=False, backlog=_BACKLOG, **self._secured()
         )
         return server, addresses.Tcp(endpoint.host, server.sockets[0].getsockname()[1])
 
@@ -102,11 +102,17 @@ class Nghttp2Transport:
             with addresses.owner_only():
                 listener.bind(str(endpoint.path))
             return await asyncio.get_running_loop().create_unix_server(
-                self._accept, sock=listener, backlog=_BACKLOG, ssl=self._tls
+                self._accept, sock=listener, backlog=_BACKLOG, **self._secured()
             )
         except OSError:
             listener.close()
             raise
+
+    def _secured(self) -> dict[str, Any]:
+        """TLS, with as much time for its handshake as for a greeting."""
+        if self._tls is None:
+            return {}
+        return {"ssl": self._tls, "ssl_handshake_timeout": self._shared.limits.greeting}
 
     def _accept(self) -> asyncio.Protocol:
         return Connection(self._shared)
