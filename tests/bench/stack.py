@@ -47,7 +47,10 @@ def gateway(*documents: Document, **settings: object) -> Iterator[Gateway]:
         files = [directory / f"document-{n}.json" for n in range(len(documents))]
         for file, document in zip(files, documents, strict=True):
             file.write_text(as_json(document))
-        values: dict[str, object] = {"backend": backend, "data_dir": directory / "data", "envoy_concurrency": 1}
+        transport = os.environ.get("AUTHZ_TEST_TRANSPORT", Settings().transport)
+        values: dict[str, object] = {
+            "backend": backend, "data_dir": directory / "data", "envoy_concurrency": 1, "transport": transport,
+        }  # fmt: skip
         command = [sys.executable, "-m", "authz", "up", *map(str, files), "--port", "0", "--json"]
         with (directory / "log").open("w+") as log, _ending(command, log, values | settings) as process:
             told = _until_ready(process, directory / "log")
