@@ -6,6 +6,7 @@ come from here. Precedence: option, environment variable, default. `app` reads t
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -335,3 +336,13 @@ class Settings:
 
 
 TABLE: tuple[Setting, ...] = rows(Settings)
+
+
+def misspelt(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables that look like settings and are none, each with the nearest setting's ("" for none)."""
+    known = [setting.variable for setting in TABLE]
+    strange = [name for name in environ if name.startswith("AUTHZ_") and name not in {*known, *_OTHERS}]
+    return {name: next(iter(difflib.get_close_matches(name, known, 1)), "") for name in strange}
+
+
+_OTHERS = frozenset({"AUTHZ_DEBUG", "AUTHZ_TEST_TRANSPORT"})

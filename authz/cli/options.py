@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from authz.setting import Setting
-from authz.settings import TABLE, Settings
+from authz.settings import TABLE, Settings, misspelt
 
 if TYPE_CHECKING:
     from authz.store.base import Store
@@ -126,6 +126,8 @@ def settings_options(
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def call(*args: Any, **given: Any) -> Any:
+            for name, near in misspelt(os.environ).items():
+                click.echo(f"warning: {name} is no setting{f'; {near} is' if near else ''}", err=True)
             options = {row.name: given.pop(row.name) for row in rows}
             return function(*args, settings=Settings.read(options, os.environ), **given)
 

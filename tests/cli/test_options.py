@@ -143,3 +143,9 @@ def test_a_number_that_must_not_be_zero_says_so():
 @pytest.mark.parametrize("row", [row for row in TABLE if row.kind in {int, float}], ids=lambda row: row.name)
 def test_defaults_are_in_range(row):
     assert row.checked(row.default, row.option) == row.default
+
+
+def test_a_variable_that_is_no_setting_is_told_with_the_one_that_was_meant():
+    told = CliRunner(env={"AUTHZ_PROT": "9001", "AUTHZ_DEBUG": "1"}).invoke(root, ["serve"], obj=Recorder()).stderr
+
+    assert told == "warning: AUTHZ_PROT is no setting; AUTHZ_PORT is\n"
