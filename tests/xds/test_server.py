@@ -334,6 +334,7 @@ async def test_deploys_under_load_drop_no_request(start: Start, backend: Upstrea
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(4):
                     tasks.create_task(client())
+                await until(lambda: statuses)
                 for turn in range(1, 9):
                     seen = len(statuses)
                     assert (await gateway.publish(inventory(turn))).ok
