@@ -38,8 +38,8 @@ class Sample:
             Example("404: no such path", f"curl -i {url}/v1/nowhere"),
             Example("405: no such method on this path; see Allow", f"curl -i -X DELETE {url}/v1/shelves"),
             Example(
-                "429: the eleventh read in a minute",
-                f"for i in $(seq 11); do curl -s -o /dev/null -w '%{{http_code}} ' -H 'x-api-key: {key}' "
+                "429: more than ten reads in a minute",
+                f"for i in $(seq 21); do curl -s -o /dev/null -w '%{{http_code}} ' -H 'x-api-key: {key}' "
                 f"{url}/v1/shelves; done; echo",
             ),
         )
