@@ -71,6 +71,7 @@ class Gateway:
         self.tally = Tally()
         self.book = Live()
         self.documents: Mapping[str, str] = {}
+        self._settling: set[asyncio.Future[None]] = set()
         self.sidecar = settings.sidecar_address or f"unix:{run_dir / 'sidecar.sock'}"
         self.xds = settings.xds_address or f"unix:{run_dir / 'xds.sock'}"
 
@@ -137,7 +138,15 @@ class Gateway:
         return None
 
     def _heard(self, outcome: Outcome) -> None:
-        self._settling = asyncio.ensure_future(self.follower.settle(outcome))
+        # The loop itself holds tasks but weakly, and two Envoys may answer at once.
+        task = asyncio.ensure_future(self.follower.settle(outcome))
+        self._settling.add(task)
+        task.add_done_callback(self._settled)
+
+    def _settled(self, task: asyncio.Future[None]) -> None:
+        self._settling.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("what Envoy answered could not be recorded: %s", error)
 
     async def _beat(self) -> None:
         while True:

@@ -82,7 +82,7 @@ class Built:
     @property
     def pending(self) -> tuple[Rollout, ...]:
         """The rollouts that nobody has accepted or refused yet."""
-        return tuple(r for r in self.live.rollouts if r.status is RolloutStatus.PENDING)
+        return _pending(self.live)
 
 
 class _Refused(Exception):  # noqa: N818 - one rollout cannot go live; the others are tried without it
@@ -110,6 +110,7 @@ class Follower:
     key_revision: int = 0
     _configs: dict[tuple[str, str], ServiceConfig] = field(default_factory=dict)
     _latest: Built | None = None
+    _taken: str = ""
     _fetched: set[ProviderRule] = field(default_factory=set)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -177,10 +178,11 @@ class Follower:
         wanted = {(rollout.service, config) for rollout in built.live.rollouts for config, _ in rollout.shares}
         self._configs = {key: config for key, config in self._configs.items() if key in wanted}
         self.book.swap(merge(built.book, self.book.book))
-        if before is not None and before.snapshot.version == built.snapshot.version:
-            await self._accepted(built)
-        else:
+        if before is None or before.snapshot.version != built.snapshot.version:
             self.publisher.publish(built.snapshot)
+        # What Envoy runs already needs no second word from it; what is still on its way gets one.
+        if built.snapshot.version == self._taken:
+            await self._accepted(built)
 
     async def _build(self, live: Live) -> Built:
         """Both forms of what is meant. What cannot be built is refused, lest it stand in everybody else's way."""
@@ -189,7 +191,7 @@ class Follower:
         except _Refused:
             raise
         except Exception as error:
-            pending = tuple(r for r in live.rollouts if r.status is RolloutStatus.PENDING)
+            pending = _pending(live)
             if not pending:
                 raise
             known = isinstance(error, AuthzError)
@@ -271,6 +273,7 @@ class Follower:
                 return
             # Status first: whoever waits reads a rollout's own words before those of one gateway.
             if outcome.ok:
+                self._taken = outcome.version
                 await self._accepted(built)
             else:
                 log.error("Envoy refused the configuration: %s", outcome.message)
@@ -296,6 +299,10 @@ class Follower:
 
     async def _settle_one(self, rollout: Rollout, status: RolloutStatus, message: str) -> None:
         await asyncio.to_thread(self.store.set_rollout_status, rollout.service, rollout.id, status, message)
+
+
+def _pending(live: Live) -> tuple[Rollout, ...]:
+    return tuple(rollout for rollout in live.rollouts if rollout.status is RolloutStatus.PENDING)
 
 
 def _meaning(live: Live) -> tuple[object, ...]:
