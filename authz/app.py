@@ -171,7 +171,9 @@ class Gateway:
             else f"unix:{self.run_dir / 'admin.sock'}"
         )
         proxy = Proxy(settings, admin=admin)
-        await proxy.start(bootstrap.dynamic(settings, sidecar=self.sidecar, xds=self.xds, admin=admin, node_id=self.id))
+        await proxy.start(
+            bootstrap.dynamic(settings, sidecars=[self.sidecar], xds=self.xds, admin=admin, node_id=self.id)
+        )
         try:
             yield proxy
         finally:

@@ -19,9 +19,10 @@ from authz.settings import Settings
 format_option = click.option(
     "--format", "form", type=click.Choice(("yaml", "json")), default="yaml", help="How it is written.  [yaml]"
 )
-sidecar_option = click.option(
-    "--sidecar", required=True, metavar="ADDRESS", help="Where `authz serve` answers Check: HOST:PORT or unix:PATH."
-)
+sidecars_option = click.option(
+    "--sidecar", "sidecars", required=True, multiple=True, metavar="ADDRESS",
+    help="Where `authz serve` answers Check: HOST:PORT or unix:PATH; several share the load.",
+)  # fmt: skip
 
 
 @click.group(cls=Group)
@@ -37,11 +38,13 @@ def envoy() -> None:
 )
 @files_argument
 @host_option
-@sidecar_option
+@sidecars_option
 @format_option
 @click.option("--config-id", metavar="ID", default="", help="The config that operations name; none: as deployed.")
 @settings_options("data_dir", "backend", "port", "host")
-def config(files: tuple[Path, ...], service: str, sidecar: str, form: str, config_id: str, settings: Settings) -> None:
+def config(
+    files: tuple[Path, ...], service: str, sidecars: tuple[str, ...], form: str, config_id: str, settings: Settings
+) -> None:
     """Print a complete static bootstrap for FILEs.
 
     Its operations carry the ids of the configs that were deployed from the same FILEs (in --data-dir): the sidecar
@@ -55,20 +58,20 @@ def config(files: tuple[Path, ...], service: str, sidecar: str, form: str, confi
     configs = _identified(compiled_or_raise(texts, service).configs, texts, config_id, settings)
     services = tuple(LiveService(config.name, (LiveConfig(config),)) for config in configs)
     snapshot = build(Inventory(0, services), settings)
-    _print(bootstrap.static(snapshot, settings, sidecar=sidecar), form)
+    _print(bootstrap.static(snapshot, settings, sidecars=sidecars), form)
 
 
 @envoy.command("bootstrap", examples=("authz envoy bootstrap --xds 127.0.0.1:9002 --sidecar 127.0.0.1:9001",))
 @click.option("--xds", required=True, metavar="ADDRESS", help="Where `authz serve` serves ADS: HOST:PORT or unix:PATH.")
-@sidecar_option
+@sidecars_option
 @click.option("--admin", default="127.0.0.1:9901", metavar="ADDRESS", help="Envoy's admin interface.  [127.0.0.1:9901]")
 @click.option("--node-id", default="authz", metavar="ID", help="How Envoy introduces itself.  [authz]")
 @format_option
-def bootstrap_(xds: str, sidecar: str, admin: str, node_id: str, form: str) -> None:
+def bootstrap_(xds: str, sidecars: tuple[str, ...], admin: str, node_id: str, form: str) -> None:
     """Print a bootstrap that fetches everything else from `authz serve` over ADS."""
     from authz.xds import bootstrap
 
-    _print(bootstrap.dynamic(Settings(), sidecar=sidecar, xds=xds, admin=admin, node_id=node_id), form)
+    _print(bootstrap.dynamic(Settings(), sidecars=sidecars, xds=xds, admin=admin, node_id=node_id), form)
 
 
 def _identified(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import typing
+from collections.abc import Sequence
 from typing import Final
 
 from envoy_data_plane.envoy.config.bootstrap.v3 import (
@@ -54,8 +55,11 @@ _LONGEST_PIPE: Final = 107
 Document = dict[str, typing.Any]
 
 
-def dynamic(settings: Settings, *, sidecar: str, xds: str, admin: str, node_id: str) -> Document:
-    """The bootstrap of an Envoy that follows us. Addresses are `HOST:PORT` or `unix:PATH`."""
+def dynamic(settings: Settings, *, sidecars: Sequence[str], xds: str, admin: str, node_id: str) -> Document:
+    """The bootstrap of an Envoy that follows us. Addresses are `HOST:PORT` or `unix:PATH`.
+
+    Check and RateLimit are asked of all `sidecars` in turn.
+    """
     del settings  # whatever depends on them comes over ADS
     # Envoy waits up to half a minute before it calls again; a control plane that restarts is back in a second.
     again = RetryPolicy(
@@ -69,14 +73,16 @@ def dynamic(settings: Settings, *, sidecar: str, xds: str, admin: str, node_id: 
         set_node_on_first_message_only=True,
     )
     resources = BootstrapDynamicResources(ads_config=ads, cds_config=filters.ADS, lds_config=filters.ADS)
-    clusters = [_peer(wire.SIDECAR_CLUSTER, sidecar), _peer(wire.XDS_CLUSTER, xds)]
+    clusters = [_peer(wire.SIDECAR_CLUSTER, sidecars), _peer(wire.XDS_CLUSTER, [xds])]
     return _bootstrap(clusters, admin, node_id, resources).to_dict()
 
 
-def static(snapshot: Snapshot, settings: Settings, *, sidecar: str, admin: str = "127.0.0.1:9901") -> Document:
-    """A complete configuration for people who run Envoy their own way; only the sidecar must be reachable."""
+def static(
+    snapshot: Snapshot, settings: Settings, *, sidecars: Sequence[str], admin: str = "127.0.0.1:9901"
+) -> Document:
+    """A complete configuration for people who run Envoy their own way; only the sidecars must be reachable."""
     del settings  # the snapshot has them all
-    document: Document = _bootstrap([_peer(wire.SIDECAR_CLUSTER, sidecar)], admin, "authz", None).to_dict()
+    document: Document = _bootstrap([_peer(wire.SIDECAR_CLUSTER, sidecars)], admin, "authz", None).to_dict()
     resources = document["staticResources"]
     resources["clusters"] += [_without_type(one) for one in _messages(snapshot, Kind.CLUSTER)]
     resources["listeners"] = [_inline(one, snapshot) for one in _messages(snapshot, Kind.LISTENER)]
@@ -109,23 +115,22 @@ def _connections() -> ResourceMonitor:
     )
 
 
-def _peer(name: str, where: str) -> Cluster:
+def _peer(name: str, where: Sequence[str]) -> Cluster:
     """A cluster of ours, spoken to in gRPC.
 
     No HTTP/2 pings: gRPC's own servers close a quiet connection that pings more than once in five minutes.
     """
-    place = address(where)
-    named = place.socket_address is not None and not is_ip(place.socket_address.address)
+    places = [address(one) for one in where]
+    sockets = [place.socket_address for place in places if place.socket_address]
+    named = any(not is_ip(one.address) for one in sockets)
     return Cluster(
         name=name,
         type=ClusterDiscoveryType.STRICT_DNS if named else ClusterDiscoveryType.STATIC,
         connect_timeout=dt.timedelta(seconds=1),
-        load_assignment=endpoints(name, [place]),
+        load_assignment=endpoints(name, places),
         circuit_breakers=breakers(_MOST_QUESTIONS),
         typed_extension_protocol_options={HTTP_OPTIONS: protocol_options(http2=True, pings=False)},
-        upstream_connection_options=UpstreamConnectionOptions(tcp_keepalive=TcpKeepalive())
-        if place.socket_address
-        else None,
+        upstream_connection_options=UpstreamConnectionOptions(tcp_keepalive=TcpKeepalive()) if sockets else None,
     )
 
 

@@ -124,7 +124,11 @@ class Gateway:
 
     async def start_envoy(self) -> None:
         config = bootstrap.dynamic(
-            self.settings, sidecar=self._at("sidecar"), xds=self._at("xds"), admin=self._at("admin"), node_id="envoy-1"
+            self.settings,
+            sidecars=[self._at("sidecar")],
+            xds=self._at("xds"),
+            admin=self._at("admin"),
+            node_id="envoy-1",
         )
         await self.envoy.start(config)
 

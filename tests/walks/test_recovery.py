@@ -74,7 +74,7 @@ class Place:
     def bootstrap(self) -> Path:
         """What `authz envoy bootstrap` prints."""
         admin = f"unix:{self.directory}/admin"
-        document = bootstrap.dynamic(Settings(), sidecar=self.sidecar, xds=self.xds, admin=admin, node_id="envoy-1")
+        document = bootstrap.dynamic(Settings(), sidecars=[self.sidecar], xds=self.xds, admin=admin, node_id="envoy-1")
         path = self.directory / "bootstrap.json"
         path.write_text(json.dumps(document))
         return path

@@ -59,7 +59,7 @@ MATRIX = {
 async def test_envoy_accepts_the_whole_configuration(tmp_path: Path, settings: dict[str, object]) -> None:
     chosen = Settings(data_dir=tmp_path, **settings)
     built = snapshot.build(INVENTORY, chosen)
-    document = bootstrap.static(built, chosen, sidecar="sidecar.example:9000", admin="127.0.0.1:0")
+    document = bootstrap.static(built, chosen, sidecars=["sidecar.example:9000"], admin="127.0.0.1:0")
     path = tmp_path / "envoy.json"
     path.write_text(json.dumps(document))
 
@@ -76,7 +76,7 @@ async def test_envoy_accepts_certificates_on_both_sides(tmp_path: Path) -> None:
         backend_tls_cert=certificate, backend_tls_key=key, backend_tls_ca=certificate,
         backend_tls_ciphers=("ECDHE-ECDSA-AES256-GCM-SHA384",),
     )  # fmt: skip
-    document = bootstrap.static(snapshot.build(INVENTORY, settings), settings, sidecar="unix:/tmp/s")
+    document = bootstrap.static(snapshot.build(INVENTORY, settings), settings, sidecars=["unix:/tmp/s"])
     path = tmp_path / "envoy.json"
     path.write_text(json.dumps(document))
 
@@ -94,7 +94,7 @@ async def test_a_static_envoy_guards_like_one_that_follows(tmp_path: Path) -> No
         )
         built = snapshot.build(an_inventory(an_operation("/key", needs=KEY, cost=1)), settings)
         admin = f"127.0.0.1:{proxy.free_port()}"
-        document = bootstrap.static(built, settings, sidecar=f"unix:{tmp_path}/s", admin=admin)
+        document = bootstrap.static(built, settings, sidecars=[f"unix:{tmp_path}/s"], admin=admin)
         process = proxy.Proxy(settings, admin=admin)
         await process.start(document)
         try:
@@ -113,7 +113,7 @@ async def test_a_static_envoy_guards_like_one_that_follows(tmp_path: Path) -> No
 
 def test_the_bootstrap_names_sidecar_and_control_plane() -> None:
     document = bootstrap.dynamic(
-        Settings(), sidecar="10.0.0.1:1", xds="xds.example:2", admin="unix:/run/a", node_id="envoy-7"
+        Settings(), sidecars=["10.0.0.1:1"], xds="xds.example:2", admin="unix:/run/a", node_id="envoy-7"
     )
     clusters = {one["name"]: one for one in document["staticResources"]["clusters"]}
 
