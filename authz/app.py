@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from pathlib import Path
 from typing import Any
 
-from authz import wire
+from authz import tls, wire
 from authz.admin import deploy as deploying
 from authz.admin import keys as key_admin
 from authz.check.fetch import Fetcher
@@ -100,7 +100,7 @@ class Gateway:
             check = CheckServicer(self.book, settings, keys, key_sets, tokens, self.tally)
             quota = RateLimitServicer(self.book, counters, self.tally)
             handlers = {wire.CHECK_METHOD: check.handle, wire.RATE_LIMIT_METHOD: quota.handle}
-            ads = AdsServer(self.xds, self._heard)
+            ads = AdsServer(self.xds, self._heard, tls=tls.at(self.xds, settings))
             self.follower = Follower(
                 self.store, self.book, ads, keys, key_sets, tokens, settings, self.id, self.documents
             )
@@ -283,6 +283,7 @@ def _must_suit(settings: Settings) -> None:
         UsageError: a setting's value is wrong.
     """
     build(Inventory(0, ()), settings)
+    tls.wanted(settings)
     if settings.backend_auth == "oauth2":
         for name in ("backend_auth_token_url", "backend_auth_client_id", "backend_auth_client_secret_file"):
             if not getattr(settings, name):
@@ -333,14 +334,15 @@ def _tell(
 
 def _transport(settings: Settings, handlers: Handlers, address: str) -> Transport:
     """The gRPC server that the settings ask for; where libnghttp2 has no wheel, the reference."""
+    secured = tls.at(address, settings)
     if settings.transport == "nghttp2":
         try:
             from authz.transport.nghttp2 import Nghttp2Transport
         except ImportError as error:
             log.warning("transport nghttp2 cannot be used here (%s): grpcio takes its place", error)
         else:
-            return Nghttp2Transport(handlers, address)
-    return GrpcioTransport(handlers, address)
+            return Nghttp2Transport(handlers, address, tls=secured)
+    return GrpcioTransport(handlers, address, tls=secured)
 
 
 def _published(issuer: str, key: OwnKey) -> Mapping[str, str]:

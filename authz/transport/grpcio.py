@@ -10,6 +10,7 @@ import grpc
 from grpc import aio
 
 from authz.errors import Code, Refusal
+from authz.tls import Tls
 from authz.transport import address as addresses
 from authz.transport.base import Handler, Handlers
 from authz.transport.health import CHECK, Health
@@ -38,11 +39,14 @@ class GrpcioTransport:
     A Unix socket is made for its owner only; one that a dead process left behind is replaced.
     """
 
-    def __init__(self, handlers: Handlers, address: str, *, max_message: int = MAX_MESSAGE) -> None:
+    def __init__(
+        self, handlers: Handlers, address: str, *, tls: Tls | None = None, max_message: int = MAX_MESSAGE
+    ) -> None:
         self._endpoint = addresses.parse(address)
         self._health = Health(handlers)
         self._methods = _Methods({CHECK: self._health.check, **handlers})
         self._options = (*_OPTIONS, ("grpc.max_receive_message_length", max_message))
+        self._credentials = _credentials(tls) if tls else None
         self._server: aio.Server | None = None
 
     @property
@@ -58,7 +62,7 @@ class GrpcioTransport:
         """
         server = aio.server(options=self._options)
         server.add_generic_rpc_handlers((self._methods,))
-        self._endpoint = _bind(server, self._endpoint)
+        self._endpoint = _bind(server, self._endpoint, self._credentials)
         await server.start()
         self._server = server
 
@@ -98,13 +102,25 @@ def _behaviour(path: str, handler: Handler) -> Behaviour:
     return call
 
 
-def _bind(server: aio.Server, endpoint: addresses.Tcp | addresses.Unix) -> addresses.Tcp | addresses.Unix:
+def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    """TLS as grpc wants it. Its own words about a wrong file come late and name none, so it is tried out first."""
+    tls.context()
+    certificate, key, authorities = tls.pem()
+    return grpc.ssl_server_credentials([(key, certificate)], authorities, authorities is not None)
+
+
+def _bind(
+    server: aio.Server, endpoint: addresses.Tcp | addresses.Unix, credentials: grpc.ServerCredentials | None
+) -> addresses.Tcp | addresses.Unix:
+    def add(address: str) -> int:
+        return server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+
     try:
         if isinstance(endpoint, addresses.Tcp):
-            return addresses.Tcp(endpoint.host, server.add_insecure_port(str(endpoint)))
+            return addresses.Tcp(endpoint.host, add(str(endpoint)))
         endpoint.clear()
         with addresses.owner_only():
-            server.add_insecure_port(str(endpoint))
+            add(str(endpoint))
     except RuntimeError as error:
         raise addresses.not_bound(endpoint) from error
     return endpoint

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from typing import Any, Final
 
-from authz.errors import UsageError
+from authz.tls import Tls
 from authz.transport import address as addresses
 from authz.transport.base import Handlers
 from authz.transport.calls import Shared
@@ -25,18 +24,18 @@ _LAST_WORDS: Final = 1.0
 
 
 class Nghttp2Transport:
-    """A gRPC server of unary methods on libnghttp2, over TCP or a Unix socket, with TLS where a context is given.
+    """A gRPC server of unary methods on libnghttp2, over TCP or a Unix socket, with TLS where that is given.
 
     A Unix socket is made for its owner only; one that a dead process left behind is replaced.
     """
 
     def __init__(
-        self, handlers: Handlers, address: str, *, limits: Limits | None = None, tls: ssl.SSLContext | None = None
+        self, handlers: Handlers, address: str, *, limits: Limits | None = None, tls: Tls | None = None
     ) -> None:
         self._endpoint = addresses.parse(address)
         self._health = Health(handlers)
         self._shared = Shared({CHECK: self._health.check, **handlers}, limits or Limits.here())
-        self._tls = tls
+        self._tls = tls.context() if tls else None
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.TimerHandle | None = None
 
@@ -127,26 +126,3 @@ class Nghttp2Transport:
         """Until there are no connections, but not for longer."""
         if self._shared.connections:
             await asyncio.wait([connection.closed for connection in self._shared.connections], timeout=seconds)
-
-
-def tls_context(certificate: str, key: str, client_ca: str = "") -> ssl.SSLContext:
-    """TLS for a server from PEM files. With `client_ca`, peers must show a certificate of these authorities.
-
-    Raises:
-        UsageError: a file cannot be read or is not what it should be.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["h2"])
-    try:
-        context.load_cert_chain(certificate, key)
-        if client_ca:
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(client_ca)
-    except OSError as error:  # ssl.SSLError is one, too
-        files = ", ".join(filter(None, (certificate, key, client_ca)))
-        raise UsageError(
-            f"No TLS with {files}: {error}.",
-            "Name PEM files: the certificate's chain, its private key, and the authorities of peers' certificates.",
-        ) from error
-    return context

@@ -22,6 +22,7 @@ import grpc.aio
 from envoy.service.discovery.v3 import discovery_pb2
 
 from authz.errors import StateError
+from authz.tls import Tls
 from authz.xds.snapshot import Kind, Resources, Snapshot, bridge
 
 log = logging.getLogger("authz.xds")
@@ -231,10 +232,12 @@ class AdsServer:
         address: str,
         on_result: Callable[[Outcome], None],
         *,
+        tls: Tls | None = None,
         linger: float = LINGER_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address = address
+        self._tls = tls
         self._on_result = on_result
         self._linger = linger
         self._clock = clock
@@ -265,7 +268,7 @@ class AdsServer:
         service, method = METHOD.strip("/").split("/")
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
         try:
-            port = server.add_insecure_port(self._address)
+            port = self._bind(server)
             await server.start()
         except RuntimeError as error:
             await server.stop(None)
@@ -276,6 +279,13 @@ class AdsServer:
         if not self._address.startswith("unix:"):
             self._address = f"{self._address.rpartition(':')[0]}:{port}"
         self._server = server
+
+    def _bind(self, server: grpc.aio.Server) -> int:
+        if self._tls is None:
+            return server.add_insecure_port(self._address)
+        certificate, key, authorities = self._tls.pem()
+        credentials = grpc.ssl_server_credentials([(key, certificate)], authorities, authorities is not None)
+        return server.add_secure_port(self._address, credentials)
 
     async def stop(self, grace: float = 0.0) -> None:
         """End the streams. Envoys keep what they have."""

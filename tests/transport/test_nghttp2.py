@@ -15,9 +15,9 @@ import pytest
 import uvloop
 from grpc import aio
 
-from authz.errors import UsageError
+from authz.tls import Tls
 from authz.transport.limits import Limits
-from authz.transport.nghttp2 import Nghttp2Transport, tls_context
+from authz.transport.nghttp2 import Nghttp2Transport
 from harness.tls import Authority
 from harness.waiting import until
 from transport import peer
@@ -38,7 +38,7 @@ class Counting(Nghttp2Transport):
 
 @contextlib.asynccontextmanager
 async def serving(
-    address: str = "127.0.0.1:0", *, limits: Limits | None = None, tls: ssl.SSLContext | None = None
+    address: str = "127.0.0.1:0", *, limits: Limits | None = None, tls: Tls | None = None
 ) -> AsyncIterator[Counting]:
     async def hold(_: bytes) -> bytes:
         return await asyncio.get_running_loop().create_future()
@@ -117,7 +117,7 @@ def authority(tmp_path: Path) -> Authority:
 
 async def test_tls_and_client_certificates(authority: Authority) -> None:
     server_leaf, client_leaf = authority.leaf("server", "localhost"), authority.leaf("client", "client")
-    tls = tls_context(str(server_leaf.cert), str(server_leaf.key), str(authority.cert))
+    tls = Tls(str(server_leaf.cert), str(server_leaf.key), str(authority.cert))
     roots = authority.cert.read_bytes()
     known = grpc.ssl_channel_credentials(roots, client_leaf.key.read_bytes(), client_leaf.cert.read_bytes())
     async with serving("localhost:0", tls=tls) as server:
@@ -138,24 +138,12 @@ async def test_a_tls_peer_that_does_not_choose_http2_is_hung_up_on(
     client = ssl.create_default_context(cafile=str(authority.cert))
     if protocols:
         client.set_alpn_protocols(protocols)
-    async with serving("localhost:0", tls=tls_context(str(leaf.cert), str(leaf.key))) as server:
+    async with serving("localhost:0", tls=Tls(str(leaf.cert), str(leaf.key))) as server:
         port = int(server.address.rpartition(":")[2])
         with contextlib.suppress(OSError):  # some versions refuse in the handshake, some close after it
             reader, writer = await asyncio.open_connection("localhost", port, ssl=client)
             assert await all_of(reader) == b""
             writer.close()
-
-
-@pytest.mark.parametrize("wrong", ["certificate", "key", "client_ca"])
-def test_a_wrong_tls_file_is_named_with_the_remedy(authority: Authority, tmp_path: Path, wrong: str) -> None:
-    leaf = authority.leaf("server")
-    files = {"certificate": str(leaf.cert), "key": str(leaf.key), "client_ca": str(authority.cert)}
-    (tmp_path / "no-such-thing").write_text("not PEM")
-
-    with pytest.raises(UsageError, match="no-such-thing") as caught:
-        tls_context(**files | {wrong: str(tmp_path / "no-such-thing")})
-
-    assert "PEM" in caught.value.remedy
 
 
 # -- peers that misbehave ---------------------------------------------------------------------------------------------
