@@ -6,24 +6,18 @@ import asyncio
 import contextlib
 import dataclasses
 import gc
-import json
 import logging
 import signal
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from authz import tls, wire
+from authz import tls
 from authz.admin import deploy as deploying
 from authz.admin import keys as key_admin
-from authz.check.fetch import Fetcher
-from authz.check.jwks import KeySets
-from authz.check.keys import KeyCache
-from authz.check.servicer import CheckServicer
-from authz.check.tokens import BackendTokens, ClientCredentials, MetadataServer, OwnKey, TokenSource, new_own_key
 from authz.cli import curl
 from authz.cli.runners import Screen, UpRequest
 from authz.demo import Sample
@@ -33,16 +27,13 @@ from authz.model.inventory import Inventory
 from authz.model.service import ServiceConfig
 from authz.proxy import Proxy, check_files, check_port, find, free_port
 from authz.quota.counters.memory import MemoryCounters
-from authz.quota.servicer import RateLimitServicer
 from authz.rollout import Follower
-from authz.rulebook.live import Live
 from authz.settings import Settings
+from authz.sidecar import Sidecar, listener_url
 from authz.store.base import Gateway as Heartbeat
 from authz.store.base import Store
 from authz.store.sql import open_store
 from authz.telemetry import Tally, serve_prometheus
-from authz.transport.base import Handlers, Transport
-from authz.transport.grpcio import GrpcioTransport
 from authz.xds import bootstrap
 from authz.xds.server import AdsServer, Outcome
 from authz.xds.snapshot import build
@@ -52,8 +43,6 @@ log = logging.getLogger("authz")
 HEARTBEAT_SECONDS = 2.0
 LIVE_SECONDS = 30.0
 POLL_SECONDS = 0.05
-SIGNING_KEY = "backend-signing-key"
-KEY_SET_PATH = "/.well-known/jwks.json"
 FIRST_CONSUMER = "default"
 
 
@@ -68,9 +57,9 @@ class Gateway:
         self.store = store
         self.run_dir = run_dir
         self.id = uuid.uuid4().hex[:12]
+        self.counters = MemoryCounters()
         self.tally = Tally()
-        self.book = Live()
-        self.documents: Mapping[str, str] = {}
+        self.answering = Sidecar(settings, store, self.counters, self.tally)
         self._settling: set[asyncio.Future[None]] = set()
         self.sidecar = settings.sidecar_address or f"unix:{run_dir / 'sidecar.sock'}"
         self.xds = settings.xds_address or f"unix:{run_dir / 'xds.sock'}"
@@ -82,34 +71,18 @@ class Gateway:
         async with contextlib.AsyncExitStack() as stack:
             if settings.metrics_port:
                 stack.callback(serve_prometheus(self.tally, settings.metrics_port))
-            keys = KeyCache(self.store.key, settings.key_cache_size)
-            stack.callback(keys.close)
-            fetcher = Fetcher(settings.fetch_timeout)
-            stack.push_async_callback(fetcher.close)
-            # Google's metadata server has a link-local address; key sets have no business there.
-            token_fetcher = Fetcher(settings.fetch_timeout, link_local=True)
-            stack.push_async_callback(token_fetcher.close)
-            key_sets = KeySets(fetcher, self.book, settings)
-            key_sets.start()
-            stack.push_async_callback(key_sets.close)
-            tokens = BackendTokens(self._token_source(token_fetcher), self.book)
-            tokens.start()
-            stack.push_async_callback(tokens.close)
-            counters = MemoryCounters()
-            stack.push_async_callback(counters.close)
-            check = CheckServicer(self.book, settings, keys, key_sets, tokens, self.tally)
-            quota = RateLimitServicer(self.book, counters, self.tally)
-            handlers = {wire.CHECK_METHOD: check.handle, wire.RATE_LIMIT_METHOD: quota.handle}
+            stack.push_async_callback(self.counters.close)
+            parts = await stack.enter_async_context(self.answering.ready())
             ads = AdsServer(self.xds, self._heard, tls=tls.at(self.xds, settings))
             self.follower = Follower(
-                self.store, self.book, ads, keys, key_sets, tokens, settings, self.id, self.documents
-            )
+                self.store, parts.book, ads, parts.keys, parts.key_sets, parts.tokens, settings, self.id,
+                parts.documents,
+            )  # fmt: skip
             # Before anybody can ask: without a book every question would be about an unknown operation, and a quota
             # be refused that is not used up. What goes wrong here is said when it is tried again.
             with contextlib.suppress(AuthzError):
                 await self.follower.step()
-            transport = _transport(settings, handlers, self.sidecar)
-            await transport.start()
+            transport = await parts.serve(self.sidecar)
             stack.push_async_callback(transport.stop, settings.drain_seconds)
             self.sidecar = transport.address
             await ads.start()
@@ -120,22 +93,6 @@ class Gateway:
             for job in (self.follower.run(), self._beat()):
                 stack.push_async_callback(_ended, asyncio.create_task(job))
             yield self
-
-    def _token_source(self, fetcher: Fetcher) -> TokenSource | None:
-        settings = self.settings
-        match settings.backend_auth:
-            case "self":
-                issuer = settings.backend_auth_issuer or listener_url(settings)
-                key = OwnKey(self.store.secret(SIGNING_KEY, new_own_key()), issuer)
-                self.documents = _published(issuer, key)
-                return key
-            case "oauth2":
-                secret = _secret(settings.backend_auth_client_secret_file)
-                url, client = settings.backend_auth_token_url, settings.backend_auth_client_id
-                return ClientCredentials(fetcher, url, client, secret)
-            case "metadata":
-                return MetadataServer(fetcher, settings.metadata_url)
-        return None
 
     def _heard(self, outcome: Outcome) -> None:
         # The loop itself holds tasks but weakly, and two Envoys may answer at once.
@@ -330,42 +287,6 @@ def _tell(
     screen.examples(curl.examples(configs, url, settings, key=key, token=sample.token if sample else ""))
     if sample:
         screen.examples(sample.refusals(url, key))
-
-
-def _transport(settings: Settings, handlers: Handlers, address: str) -> Transport:
-    """The gRPC server that the settings ask for; where libnghttp2 has no wheel, the reference."""
-    secured = tls.at(address, settings)
-    if settings.transport == "nghttp2":
-        try:
-            from authz.transport.nghttp2 import Nghttp2Transport
-        except ImportError as error:
-            log.warning("transport nghttp2 cannot be used here (%s): grpcio takes its place", error)
-        else:
-            return Nghttp2Transport(handlers, address, tls=secured)
-    return GrpcioTransport(handlers, address, tls=secured)
-
-
-def _published(issuer: str, key: OwnKey) -> Mapping[str, str]:
-    """What a backend needs to verify the gateway's own tokens: its key set, and the way there (OpenID discovery)."""
-    discovery = {"issuer": issuer, "jwks_uri": f"{issuer}{KEY_SET_PATH}"}
-    return {KEY_SET_PATH: json.dumps(key.jwks()), "/.well-known/openid-configuration": json.dumps(discovery)}
-
-
-def _secret(file: str) -> str:
-    try:
-        return Path(file).read_text().strip()
-    except OSError as error:
-        raise UsageError(
-            f"backend_auth_client_secret_file '{file}' cannot be read: {error.strerror}",
-            "Name a file that holds the OAuth2 client secret and nothing else.",
-        ) from error
-
-
-def listener_url(settings: Settings) -> str:
-    """Where callers reach the gateway, as one would type it on this machine."""
-    scheme = "https" if settings.tls_cert or settings.tls_self_signed else "http"
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::", "[::]"} else settings.host
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 @contextlib.contextmanager

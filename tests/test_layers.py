@@ -19,7 +19,7 @@ ROOT = Path(authz.__file__).parent
 LAYERS = {
     "__main__": 7, "app": 7, "demo": 7,
     "cli": 6, "console": 6,
-    "admin": 5, "rollout": 5,
+    "admin": 5, "rollout": 5, "sidecar": 5,
     "check": 4, "quota": 4, "xds": 4, "frameworks": 4, "transport": 4,
     "rulebook": 3, "sources": 3, "store": 3,
     "model": 2,
