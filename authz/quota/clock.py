@@ -34,3 +34,33 @@ class SteadyClock:
         # The wall's own number, not a sum: rounding must not land before the boundary that the wall has reached.
         self._lead = wall - monotonic
         return wall
+
+
+class LedgerClock:
+    """The clock of a ledger that processes share, so that all of them see the same windows whatever their own say.
+
+    Until the ledger has told its time it is this machine's. What it says then bounds how far it is ahead of the
+    monotonic clock: it was read after the question was sent and before the answer came (Cristian, 1989). The lead is
+    moved only as far as these bounds demand, so that it does not jitter with each answer's way.
+    """
+
+    __slots__ = ("_followed", "_lead", "_monotonic")
+
+    def __init__(self, wall: Clock = time.time, monotonic: Clock = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._lead = wall() - monotonic()
+        self._followed = False
+
+    def __call__(self) -> float:
+        """Now, in Unix seconds, by the ledger's clock."""
+        return self._monotonic() + self._lead
+
+    def monotonic(self) -> float:
+        """The reading to hand back as `sent`."""
+        return self._monotonic()
+
+    def follow(self, told: float, sent: float) -> None:
+        """The ledger's time came just now, as the answer to a question sent at `sent`."""
+        least, most = told - self._monotonic(), told - sent
+        self._lead = min(max(self._lead, least), most) if self._followed else (least + most) / 2
+        self._followed = True
