@@ -313,9 +313,18 @@ class Settings:
         1.0, "questions", "How long Envoy waits for a RateLimit; then `quota_when_down`.",
         unit="s", espv2="--service_control_quota_timeout_ms", above_zero=True,
     )
-    quota_when_down: Literal["allow", "deny"] = _setting(
-        "allow", "questions", "What happens to a request whose quota cannot be asked.",
+    quota_when_down: Literal["allow", "deny", "local"] = _setting(
+        "allow", "questions",
+        "What happens to a request whose quota cannot be asked; local: each sidecar admits its share of what is left.",
         espv2="--service_control_network_fail_policy",
+    )
+    quota_counters: str = _setting(
+        "memory", "questions",
+        "Where quotas are counted: memory (of this machine), or the URL of a Redis that all gateways share.",
+    )
+    quota_redis_timeout: float = _setting(
+        0.25, "questions", "How long an answer of that Redis is waited for; then `quota_when_down`.", unit="s",
+        above_zero=True,
     )
     sidecar_tls_cert: str = _setting(
         "", "questions", "PEM file of the certificate chain that the sidecar and ADS serve with on TCP; turns TLS on.",

@@ -13,7 +13,7 @@ from authz.quota import reply
 from authz.quota.answer import Answer, answer
 from authz.quota.ask import BadAsk, from_bytes
 from authz.quota.charge import charges
-from authz.quota.clock import Clock, SteadyClock
+from authz.quota.clock import Clock
 from authz.quota.counters.base import Charge, Counters, CountersLost, Spent
 from authz.rulebook.live import Live
 from authz.telemetry import Tally
@@ -29,7 +29,7 @@ class RateLimitServicer:
         self._live = live
         self._counters = counters
         self._tally = tally
-        self._clock = clock or SteadyClock()
+        self._clock = clock or counters.clock
 
     def handle(self, data: bytes) -> bytes | Awaitable[bytes]:
         """One question's answer, at once unless the counters must be waited for.

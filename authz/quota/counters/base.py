@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, Protocol
 
+from authz.quota.clock import Clock
+
 
 class Charge(NamedTuple):
     """One limit that a request counts against.
@@ -40,6 +42,13 @@ class Spent(NamedTuple):
 
 class Counters(Protocol):
     """A place where windows are counted."""
+
+    clock: Clock
+    """Unix seconds by which windows begin and end here; `spend` is told a reading of it."""
+
+    async def start(self) -> None:
+        """Connect. A backend that is away is no error: it is looked for from now on."""
+        ...
 
     def spend(self, charges: Sequence[Charge], now: float) -> Spent | Awaitable[Spent]:
         """Take all charges or none. A backend without I/O answers at once.

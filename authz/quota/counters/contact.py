@@ -52,6 +52,10 @@ class Contact:
         self._many = _MANY
         self._wake = asyncio.Event()
 
+    def monotonic(self) -> float:
+        """Seconds since some moment, for ages and pauses."""
+        return self.clock.monotonic()
+
     def turn(self) -> int:
         """The next entry's turn."""
         return next(self._turns)

@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Awaitable, Sequence
 
 from authz.model.quota import UNLIMITED
+from authz.quota.clock import Clock
 from authz.quota.counters.base import Charge, CountersLost, Spent
 from authz.quota.counters.contact import Contact
 from authz.quota.counters.lease import Account, Ask, Lease, Waiting, take, take_share, totals, wishes
@@ -62,8 +63,7 @@ class LeasedCounters:
         self._due: list[Account] = []
         self._contact = Contact(ledger, tally, self._windows.items, self._is_asking)
         self._tasks: set[asyncio.Future[None]] = set()
-        self.clock = self._contact.clock
-        """The ledger's: whoever works out windows for `spend` must read it."""
+        self.clock: Clock = self._contact.clock
 
     async def start(self) -> None:
         """Find the ledger, and its time; where it is away, go on looking for it."""
@@ -129,7 +129,7 @@ class LeasedCounters:
         return lease
 
     def _is_unheard(self, charge: Charge, lease: Lease) -> bool:
-        return bool(lease.unheard) and self.clock.monotonic() < lease.unheard and lease.lacks(charge)
+        return bool(lease.unheard) and self._contact.monotonic() < lease.unheard and lease.lacks(charge)
 
     def _wait(self, charges: Sequence[Charge], leases: Sequence[Lease]) -> asyncio.Future[Spent]:
         waiting = Waiting(charges, leases, asyncio.get_running_loop().create_future())
@@ -182,7 +182,7 @@ class LeasedCounters:
 
     def _advance(self, account: Account, charge: Charge, lease: Lease) -> int:
         """How much to claim beside what is needed now. Whoever cannot be called back must not."""
-        now = self.clock.monotonic()
+        now = self._contact.monotonic()
         pace = (lease.spent - lease.spent_then) / max(now - lease.since, 0.01) if lease.since else 0
         lease.since, lease.spent_then = now, lease.spent
         if lease in account.recalled or not self._ledger.hears:
@@ -257,7 +257,7 @@ class LeasedCounters:
     def _deny(self, waiting: Waiting) -> bool:
         """Refuse a request that got nothing, if its units are gone for good or do not come; says whether it was."""
         if not waiting.refused():
-            now = self.clock.monotonic()
+            now = self._contact.monotonic()
             waiting.since = waiting.since or now
             if now - waiting.since < PATIENCE:
                 return False

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 
 from authz.model.quota import UNLIMITED
+from authz.quota.clock import Clock, SteadyClock
 from authz.quota.counters.base import Charge, Spent
 
 Totals = dict[tuple[str, ...], int]
@@ -35,6 +36,7 @@ class MemoryCounters:
     """
 
     def __init__(self, most_anonymous: int = MOST_ANONYMOUS) -> None:
+        self.clock: Clock = SteadyClock()
         self._most_anonymous = most_anonymous
         self._open: dict[Part, Totals] = {}
         self._over: list[Totals] = []
@@ -42,6 +44,9 @@ class MemoryCounters:
         self._latest_over: float = -math.inf
         # The event loop's one thread needs no lock; for 0.1 µs the promise holds on any number of them.
         self._lock = threading.Lock()
+
+    async def start(self) -> None:
+        """There is nothing to connect to."""
 
     def held(self) -> int:
         """How many counters take up memory, those of past windows included until they are freed."""
