@@ -39,6 +39,7 @@ HOMES = {
     "yarl": {"check/fetch.py"},
     "sqlalchemy": {"store/"},
     "alembic": {"store/"},
+    "redis": {"quota/counters/redis/"},
     "ngh2": {"transport/http2.py"},
     "grpc": {"transport/grpcio.py", "xds/server.py", "app.py"},
     "click": {"cli/"},

@@ -1,0 +1,114 @@
+"""Hearing recalls, and being counted: what a process does in the background while it shares the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError, ResponseError
+
+from authz.quota.counters.ledger import LedgerLost, Recalled, Window
+from authz.quota.counters.redis import link, trouble
+from authz.quota.counters.redis.address import Node
+
+CHANNEL = "authz:quota:recall"
+
+_QUIET = 1.0
+"""After so many seconds without a word the server is asked whether it is still there."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+
+log = logging.getLogger("authz")
+
+
+def message(sender: str, windows: Sequence[Window]) -> str:
+    """A recall. JSON keeps the parts of a key apart, whatever is in them."""
+    return json.dumps([sender, [[window.key, window.start, window.end] for window in windows]])
+
+
+def recalled(text: bytes, listener: str) -> Iterable[Window]:
+    """The windows of a recall; none if it is the listener's own, or not a recall at all."""
+    try:
+        sender, windows = json.loads(text)
+        return [] if sender == listener else [Window(tuple(map(str, key)), int(a), int(b)) for key, a, b in windows]
+    except (ValueError, TypeError):
+        return []
+
+
+class Ears:
+    """Listens on a connection of its own, and connects again by itself."""
+
+    def __init__(self, name: str, limit: float, anywhere: Callable[[], Awaitable[Node]]) -> None:
+        self._name = name
+        self._limit = limit
+        self._anywhere = anywhere
+        self.open = False
+        self.tried = asyncio.Event()
+        """Set once it listens or has failed for the first time."""
+        self._refused = ""
+
+    async def listen(self, recall: Recalled) -> None:
+        """Hear recalls until cancelled."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                await self._hear(recall)
+            except LedgerLost as lost:
+                self._complain(lost)
+            pause = _FIRST_PAUSE if self.open else min(2 * pause, _LONGEST_PAUSE)
+            self.open = False
+            self.tried.set()
+            await asyncio.sleep(pause)
+
+    async def _hear(self, recall: Recalled) -> None:
+        node = await self._anywhere()
+        connection = await link.connect(node, self._limit)
+        try:
+            await self._subscribe(connection)
+            self.open = True
+            self.tried.set()
+            self._refused = ""
+            while True:
+                for window in recalled(await self._next(connection), self._name):
+                    recall(window)
+        except TimeoutError:
+            raise trouble.late(node.place, self._limit) from None
+        except (RedisError, OSError, LookupError, TypeError) as error:
+            if isinstance(error, ResponseError):
+                self._refused = self._refused or "?"
+            raise trouble.lost(node.place, error) from None
+        finally:
+            with contextlib.suppress(RedisError, OSError):
+                await connection.disconnect(nowait=True)
+
+    async def _subscribe(self, connection: AbstractConnection) -> None:
+        await connection.send_command("SUBSCRIBE", CHANNEL, check_health=False)
+        await _word(connection, self._limit)
+
+    async def _next(self, connection: AbstractConnection) -> bytes:
+        """The next message. A server that has nothing to say is asked to say so, lest a dead one be listened to."""
+        while True:
+            try:
+                word = await _word(connection, _QUIET)
+            except TimeoutError:
+                await connection.send_command("PING", check_health=False)
+                word = await _word(connection, self._limit)
+            if word[0] == b"message":
+                return bytes(word[2])
+
+    def _complain(self, lost: LedgerLost) -> None:
+        """A server that is away is the ledger's to tell; one that forbids listening, nobody else would notice."""
+        if self._refused == "?":
+            self._refused = str(lost)
+            log.warning("Quotas stay exact, but each request asks Redis, since recalls cannot be heard. %s", lost)
+
+
+async def _word(connection: AbstractConnection, within: float) -> Any:
+    if (word := await connection.read_response(timeout=within)) is None:
+        raise TimeoutError
+    return word
