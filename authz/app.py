@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import gc
 import logging
 import signal
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,18 @@ from authz.errors import AuthzError, RejectedError, StateError, UsageError
 from authz.model.inventory import Inventory
 from authz.model.service import ServiceConfig
 from authz.proxy import Proxy, check_files, check_port, find, free_port
-from authz.quota.counters.memory import MemoryCounters
+from authz.quota.counters.machine import LedgerHost
 from authz.rollout import Follower
 from authz.settings import Settings
-from authz.sidecar import Sidecar, listener_url
+from authz.sidecar import loop
+from authz.sidecar.crew import Crew, Serves
+from authz.sidecar.endpoints import endpoints
+from authz.sidecar.process import Sidecar, counters_of, listener_url
 from authz.store.base import Gateway as Heartbeat
 from authz.store.base import Store
 from authz.store.sql import open_store
 from authz.telemetry import Tally, serve_prometheus
+from authz.transport.base import Transport
 from authz.xds import bootstrap
 from authz.xds.server import AdsServer, Outcome
 from authz.xds.snapshot import build
@@ -47,21 +50,22 @@ FIRST_CONSUMER = "default"
 
 
 class Gateway:
-    """The sidecar and the control plane of one process: Check, RateLimit, Envoy's configuration.
+    """The sidecar and the control plane: Check, RateLimit, Envoy's configuration; and the workers that help with them.
 
-    Sockets without an address of their own are made in `run_dir`.
+    Sockets without an address of their own are made in `run_dir`. `serves` is told of each worker that does.
     """
 
-    def __init__(self, settings: Settings, store: Store, run_dir: Path) -> None:
+    def __init__(self, settings: Settings, store: Store, run_dir: Path, serves: Serves = lambda *_: None) -> None:
         self.settings = settings
         self.store = store
         self.run_dir = run_dir
         self.id = uuid.uuid4().hex[:12]
-        self.counters = MemoryCounters()
         self.tally = Tally()
-        self.answering = Sidecar(settings, store, self.counters, self.tally)
         self._settling: set[asyncio.Future[None]] = set()
-        self.sidecar = settings.sidecar_address or f"unix:{run_dir / 'sidecar.sock'}"
+        places = endpoints(settings.sidecar_address or f"unix:{run_dir / 'sidecar.sock'}", settings.workers)
+        self.sidecar = places[0]
+        self.ledger = str(run_dir / "ledger.sock") if settings.workers > 1 else ""
+        self.crew = Crew(settings, places[1:], self.tally, ledger=self.ledger, serves=serves)
         self.xds = settings.xds_address or f"unix:{run_dir / 'xds.sock'}"
 
     @contextlib.asynccontextmanager
@@ -71,11 +75,19 @@ class Gateway:
         async with contextlib.AsyncExitStack() as stack:
             if settings.metrics_port:
                 stack.callback(serve_prometheus(self.tally, settings.metrics_port))
-            stack.push_async_callback(self.counters.close)
-            parts = await stack.enter_async_context(self.answering.ready())
+            if self.ledger:
+                host = LedgerHost(Path(self.ledger))
+                await host.start()
+                stack.push_async_callback(host.close)
+            await self.crew.start()
+            stack.push_async_callback(self.crew.stop, 0.0)
+            counters = counters_of(settings, self.tally, self.ledger)
+            await counters.start()
+            stack.push_async_callback(counters.close)
+            parts = await stack.enter_async_context(Sidecar(settings, self.store, counters, self.tally).ready())
             ads = AdsServer(self.xds, self._heard, tls=tls.at(self.xds, settings))
             self.follower = Follower(
-                self.store, parts.book, ads, parts.keys, parts.key_sets, parts.tokens, settings, self.id,
+                self.store, parts.book, ads, parts.keys, parts.key_sets, parts.tokens, self.crew, settings, self.id,
                 parts.documents,
             )  # fmt: skip
             # Before anybody can ask: without a book every question would be about an unknown operation, and a quota
@@ -83,8 +95,11 @@ class Gateway:
             with contextlib.suppress(AuthzError):
                 await self.follower.step()
             transport = await parts.serve(self.sidecar)
-            stack.push_async_callback(transport.stop, settings.drain_seconds)
+            stack.push_async_callback(self._drain, transport)
             self.sidecar = transport.address
+            # The follower has told them of its book, unless the store was away.
+            await self.crew.take(parts.book.book)
+            await self.crew.serving()
             await ads.start()
             stack.push_async_callback(ads.stop)
             self.xds = ads.address
@@ -93,6 +108,15 @@ class Gateway:
             for job in (self.follower.run(), self._beat()):
                 stack.push_async_callback(_ended, asyncio.create_task(job))
             yield self
+
+    async def _drain(self, transport: Transport) -> None:
+        grace = self.settings.drain_seconds
+        await asyncio.gather(transport.stop(grace), self.crew.stop(grace))
+
+    @property
+    def sidecars(self) -> tuple[str, ...]:
+        """Where Check and RateLimit are answered, by this process and by its workers."""
+        return self.sidecar, *self.crew.addresses
 
     def _heard(self, outcome: Outcome) -> None:
         # The loop itself holds tasks but weakly, and two Envoys may answer at once.
@@ -129,7 +153,7 @@ class Gateway:
         )
         proxy = Proxy(settings, admin=admin)
         await proxy.start(
-            bootstrap.dynamic(settings, sidecars=[self.sidecar], xds=self.xds, admin=admin, node_id=self.id)
+            bootstrap.dynamic(settings, sidecars=self.sidecars, xds=self.xds, admin=admin, node_id=self.id)
         )
         try:
             yield proxy
@@ -156,18 +180,8 @@ class Runners:
 
 
 def _run(job: Coroutine[Any, Any, int], settings: Settings) -> int:
-    """Run on uvloop where it is installed (extra `fast`)."""
-    # All imports are done and stay. A full collection that walks them holds every call up for 75 ms, else for 6.
-    gc.freeze()
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("authz").setLevel(settings.log_level.upper())
-    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_until_signal(job))
+    loop.write_log(settings)
+    return loop.run(_until_signal(job))
 
 
 async def _until_signal(job: Coroutine[Any, Any, int]) -> int:
@@ -211,7 +225,7 @@ async def _up(request: UpRequest, screen: Screen, *, sample: Sample | None = Non
         )
         screen.findings(deployment.warnings)
         screen.step("Starting the sidecar and Envoy")
-        gateway = Gateway(settings, store, run_dir)
+        gateway = Gateway(settings, store, run_dir, screen.worker)
         async with gateway.running(), gateway.envoy() as proxy:
             await wait_live(store, deployment, proxy)
             await proxy.wait_ready()
@@ -226,8 +240,8 @@ async def _up(request: UpRequest, screen: Screen, *, sample: Sample | None = Non
 async def _serve(settings: Settings, screen: Screen) -> int:
     _must_suit(settings)
     with _run_dir() as run_dir, contextlib.closing(open_store(settings.data_dir)) as store:
-        async with Gateway(settings, store, run_dir).running() as gateway:
-            screen.step(f"Check and RateLimit on {gateway.sidecar}, Envoy's configuration on {gateway.xds}")
+        async with Gateway(settings, store, run_dir, screen.worker).running() as gateway:
+            screen.step(f"Check and RateLimit on {', '.join(gateway.sidecars)}, Envoy's configuration on {gateway.xds}")
             screen.ready(gateway.sidecar)
             await asyncio.Event().wait()
     return 0

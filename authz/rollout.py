@@ -1,8 +1,9 @@
 """Follow the store's revisions, make the rules and Envoy's configuration of them, swap and publish.
 
 The order is what keeps requests safe: everything is built and checked first; then the book is swapped, still holding
-the operations of the snapshot before, so that Check knows both; then Envoy gets the snapshot; and only when every
-connected Envoy has accepted it are the old operations dropped. Whatever fails on the way, what is live stays live.
+the operations of the snapshot before, so that Check knows both, in this process and in all its workers; then Envoy
+gets the snapshot; and only when every connected Envoy has accepted it are the old operations dropped. Whatever fails
+on the way, what is live stays live.
 This module knows neither files nor the command line.
 """
 
@@ -39,6 +40,14 @@ class Keys(Protocol):
 
     def clear(self) -> None:
         """Ask the store again for every key."""
+        ...
+
+
+class Peers(Keys, Protocol):
+    """Other processes that answer as this one does."""
+
+    async def take(self, book: Rulebook) -> None:
+        """Make this their book; comes back when every one that lives has done so."""
         ...
 
 
@@ -102,6 +111,7 @@ class Follower:
     keys: Keys
     key_sets: KeySets
     tokens: Tokens
+    peers: Peers
     settings: Settings
     gateway: str
     documents: Mapping[str, str] = field(default_factory=dict)
@@ -142,16 +152,17 @@ class Follower:
         changes = await asyncio.to_thread(self.store.changes, self.key_revision)
         if changes.revision == self.key_revision:
             return
-        if changes.all_keys:
-            self.keys.clear()
-        elif changes.keys:
-            self.keys.forget(changes.keys)
+        for keys in (self.keys, self.peers):
+            if changes.all_keys:
+                keys.clear()
+            elif changes.keys:
+                keys.forget(changes.keys)
         self.key_revision = changes.revision
 
     async def step(self) -> None:
         """Catch up with the store's configs, once."""
         async with self._turn:
-            self._let_go()
+            await self._let_go()
             if await asyncio.to_thread(self.store.revision) == self.revision:
                 return
             changes = await asyncio.to_thread(self.store.changes, max(self.revision, 0))
@@ -177,7 +188,7 @@ class Follower:
         before, self._latest = self._latest, built
         wanted = {(rollout.service, config) for rollout in built.live.rollouts for config, _ in rollout.shares}
         self._configs = {key: config for key, config in self._configs.items() if key in wanted}
-        self.book.swap(merge(built.book, self.book.book))
+        await self._swap(merge(built.book, self.book.book))
         if before is None or before.snapshot.version != built.snapshot.version:
             self.publisher.publish(built.snapshot)
         # What Envoy runs already needs no second word from it; what is still on its way gets one.
@@ -289,13 +300,17 @@ class Follower:
         for rollout in built.pending:
             await self._settle_one(rollout, RolloutStatus.LIVE, built.warnings.get(rollout.service, ""))
 
-    def _let_go(self) -> None:
+    async def _let_go(self) -> None:
         """Drop the operations of configs that no Envoy runs any more, requests under way included."""
         built = self._latest
         if built is None or self.book.book is built.book:
             return
         if self.publisher.active_versions() <= {built.snapshot.version}:
-            self.book.swap(built.book)
+            await self._swap(built.book)
+
+    async def _swap(self, book: Rulebook) -> None:
+        self.book.swap(book)
+        await self.peers.take(book)
 
     async def _settle_one(self, rollout: Rollout, status: RolloutStatus, message: str) -> None:
         await asyncio.to_thread(self.store.set_rollout_status, rollout.service, rollout.id, status, message)

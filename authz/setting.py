@@ -19,11 +19,18 @@ MOST = {"s": YEAR_SECONDS, "KiB": 8192}
 
 
 def setting(
-    default: Any, group: str, sentence: str, *, espv2: str = "", unit: str = "", above_zero: bool = False
+    default: Any,
+    group: str,
+    sentence: str,
+    *,
+    espv2: str = "",
+    unit: str = "",
+    above_zero: bool = False,
+    limit: int = MAX_INTEGER,
 ) -> Any:
     """A field of the table: what it is by default, where it belongs, and what it is for."""
-    metadata = {"group": group, "sentence": sentence, "espv2": espv2, "unit": unit, "above_zero": above_zero}
-    return field(default=default, metadata=metadata)
+    row = {"group": group, "sentence": sentence, "espv2": espv2, "unit": unit, "above_zero": above_zero, "limit": limit}
+    return field(default=default, metadata=row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class Setting:
     espv2: str
     unit: str
     above_zero: bool = False
+    limit: int = MAX_INTEGER
     many: bool = False
     choices: tuple[str, ...] = ()
 
@@ -54,7 +62,7 @@ class Setting:
     @property
     def most(self) -> int:
         """The largest number that it can be."""
-        return MAX_PORT if self.name.endswith("port") else MOST.get(self.unit, MAX_INTEGER)
+        return MAX_PORT if self.name.endswith("port") else MOST.get(self.unit, self.limit)
 
     def checked(self, value: Any, where: str) -> Any:
         """The value, if it is in range.

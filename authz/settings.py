@@ -53,6 +53,11 @@ class Settings:
         "nghttp2", "process",
         "The gRPC server that carries Check and RateLimit; nghttp2 is the fast one, and grpcio where it has no wheel.",
     )
+    workers: int = _setting(
+        1, "process",
+        "Processes that answer Check and RateLimit, each at an address of its own: the ports after that of "
+        "`sidecar_address`, or its path with .1, .2. Envoy asks all of them in turn.", above_zero=True, limit=64,
+    )
     envoy_path: str = _setting("", "process", "The Envoy binary; empty: the installed wheel's, then PATH.")
     envoy_concurrency: int = _setting(0, "process", "Envoy's worker threads; 0: one per core.")
     envoy_admin_port: int = _setting(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
@@ -15,6 +15,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from authz.errors import StateError, UsageError
 
 Labels = tuple[tuple[str, str], ...]
+Totals = Mapping[tuple[str, Labels], int]
 
 log = logging.getLogger("authz")
 
@@ -33,6 +34,15 @@ class Tally:
     def total(self, name: str, **labels: str) -> int:
         """One total, 0 when nothing was added."""
         return self._totals[name, tuple(labels.items())]
+
+    def take(self) -> Totals:
+        """All totals, which begin anew: they go to the tally of another process."""
+        taken, self._totals = self._totals, Counter()
+        return taken
+
+    def include(self, totals: Totals) -> None:
+        """Add what another process has counted."""
+        self._totals.update(totals)
 
     def warn_once(self, name: str, about: str, message: str, *args: object) -> None:
         """Log a warning the first time this name and subject turn up; the total tells how often."""

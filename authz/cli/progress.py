@@ -81,6 +81,10 @@ class People:
             self._console.print(Text(clean(example.command)), soft_wrap=True)
         self._console.print()
 
+    def worker(self, number: int, process: int, address: str) -> None:
+        """A step among others."""
+        self._console.print(f"Worker {number} (process {process}) answers on {address}", soft_wrap=True)
+
     def ready(self, url: str) -> None:
         """The word that says so, and the URL."""
         from rich.text import Text
@@ -131,6 +135,10 @@ class Programs:
         """One event `example` each."""
         for example in examples:
             self._say("example", **dataclasses.asdict(example))
+
+    def worker(self, number: int, process: int, address: str) -> None:
+        """Event `worker`."""
+        self._say("worker", number=number, process=process, address=address)
 
     def ready(self, url: str) -> None:
         """Event `ready`."""

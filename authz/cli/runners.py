@@ -61,6 +61,10 @@ class Screen(Protocol):
         """Lines to paste (`cli.curl.examples` makes the usual ones). JSON: one `example` each."""
         ...
 
+    def worker(self, number: int, process: int, address: str) -> None:
+        """A worker process answers Check and RateLimit at its address, for the first time or again. JSON: `worker`."""
+        ...
+
     def ready(self, url: str) -> None:
         """What was asked for serves: requests to this URL, or Envoy's questions to this address. JSON: `ready`."""
         ...

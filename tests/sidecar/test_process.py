@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from authz import sidecar
 from authz.settings import Settings
+from authz.sidecar.process import transport_of
 from authz.transport.grpcio import GrpcioTransport
 from authz.transport.nghttp2 import Nghttp2Transport
 
@@ -15,7 +15,7 @@ from authz.transport.nghttp2 import Nghttp2Transport
 def test_the_setting_names_the_transport(name: str, kind: type) -> None:
     settings = Settings.read({"transport": name}, {})
 
-    assert isinstance(sidecar.transport_of(settings, {}, "127.0.0.1:0"), kind)
+    assert isinstance(transport_of(settings, {}, "127.0.0.1:0"), kind)
 
 
 @pytest.mark.parametrize("missing", ["ngh2", "authz.transport.nghttp2"])
@@ -28,7 +28,7 @@ def test_where_libnghttp2_cannot_be_imported_grpcio_serves_and_the_log_says_why(
     settings = Settings.read({"transport": "nghttp2"}, {})
 
     with caplog.at_level(logging.WARNING):
-        transport = sidecar.transport_of(settings, {}, "127.0.0.1:0")
+        transport = transport_of(settings, {}, "127.0.0.1:0")
 
     assert isinstance(transport, GrpcioTransport)
     assert "grpcio takes its place" in caplog.text

@@ -19,6 +19,9 @@ from authz.check.servicer import CheckServicer
 from authz.check.tokens import BackendTokens, ClientCredentials, MetadataServer, OwnKey, TokenSource, new_own_key
 from authz.errors import UsageError
 from authz.quota.counters.base import Counters
+from authz.quota.counters.leases import LeasedCounters
+from authz.quota.counters.machine import MachineLedger
+from authz.quota.counters.memory import MemoryCounters
 from authz.quota.servicer import RateLimitServicer
 from authz.rulebook.book import Rulebook
 from authz.rulebook.live import Live
@@ -68,8 +71,9 @@ class Sidecar:
         """Answer by this book, once the key sets and tokens that it needs have been fetched or could not be."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.fetch_timeout):
-                await self.key_sets.prefetch(book.providers)
-                await self.tokens.prefetch(book.backend_audiences)
+                await asyncio.gather(
+                    self.key_sets.prefetch(book.providers), self.tokens.prefetch(book.backend_audiences)
+                )
         self.book.swap(book)
 
     async def serve(self, address: str) -> Transport:
@@ -100,6 +104,13 @@ class Sidecar:
             case "metadata":
                 return MetadataServer(fetcher, settings.metadata_url)
         return None
+
+
+def counters_of(settings: Settings, tally: Tally, ledger: str) -> Counters:
+    """Where quotas are counted: in this process alone, or with all that share the machine's ledger at this path."""
+    if not ledger:
+        return MemoryCounters()
+    return LeasedCounters(MachineLedger(Path(ledger)), tally, share=settings.quota_when_down == "local")
 
 
 def transport_of(settings: Settings, handlers: Handlers, address: str) -> Transport:
