@@ -170,8 +170,8 @@ class Watched:
 @contextlib.asynccontextmanager
 async def a_watched_server(binary: Path, **options: object) -> AsyncIterator[Watched]:
     """A primary that has a replica in step and a sentinel that knows both."""
-    primary = Server(binary, **options)
-    replica = Server(binary, replicaof=f"127.0.0.1 {primary.port}", repl_diskless_sync_delay=0, **options)
+    primary = Server(binary, repl_diskless_sync_delay=0, **options)
+    replica = Server(binary, repl_diskless_sync_delay=0, replicaof=f"127.0.0.1 {primary.port}", **options)
     watch = [
         f"sentinel monitor counters 127.0.0.1 {primary.port} 1",
         f"sentinel down-after-milliseconds counters {NODE_TIMEOUT}",

@@ -66,6 +66,8 @@ class RedisLedger:
         Raises:
             LedgerLost: nothing could be asked.
         """
+        if not entries:
+            return []
         replies = await self._run(self._lease, [step.command(self._lease, entry) for entry in entries])
         return [self._settlement(entry, reply) for entry, reply in zip(entries, replies, strict=True)]
 
