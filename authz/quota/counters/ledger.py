@@ -19,7 +19,7 @@ from authz.model.quota import UNLIMITED
 GRACE = 5
 """Seconds for which a window is still known after its end, so that a question that was on its way is answered."""
 
-SHARE = 4
+SHARE = 3
 """An advance is at most this part, one in SHARE, of what is left: so advances shrink as the window fills."""
 
 
