@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from authz.admin import keys
+from authz.rulebook.book import Rulebook
 from harness import gateway, http, process
 from harness.http import Upstream
 from harness.load import load
@@ -72,11 +73,11 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def a_stage(directory: Path) -> AsyncIterator[Stage]:
+async def a_stage(directory: Path, workers: int = WORKERS) -> AsyncIterator[Stage]:
     async with (
         Upstream() as backend,
         gateway.running(
-            directory, [the_document()], now=time.time(), workers=WORKERS, backend=f"http://{backend.address}"
+            directory, [the_document()], now=time.time(), workers=workers, backend=f"http://{backend.address}"
         ) as running,
     ):
         yield Stage(running)
@@ -115,6 +116,30 @@ async def test_a_deploy_under_load_fails_no_request(tmp_path: Path) -> None:
                 await until(lambda seen=seen: told.done("0") > seen + 20)
 
         assert {name: told.outcomes(name) for name in told.counts} == {str(n): {200} for n in range(4)}
+
+
+async def test_envoy_is_told_when_all_have_the_rules_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_stage(tmp_path, workers=1) as stage:
+        crew, taking, go = stage.running.gateway.crew, asyncio.Event(), asyncio.Event()
+
+        async def hold(_: Rulebook) -> None:
+            taking.set()
+            await go.wait()
+
+        monkeypatch.setattr(crew, "take", hold)
+        deploying = asyncio.create_task(
+            stage.running.deploy(the_document(1, **{"/new": {"get": OPEN}}), now=time.time())
+        )
+        await taking.wait()
+        # Long enough for an Envoy that was told: it takes a snapshot in a few milliseconds.
+        for _ in range(20):
+            assert await stage.status("/new") == 404
+        go.set()
+        await deploying
+
+        assert await stage.status("/new") == 200
 
 
 async def test_one_that_is_killed_under_load_comes_back_with_the_rules_of_now(tmp_path: Path) -> None:
