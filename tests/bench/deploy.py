@@ -12,7 +12,8 @@ from authz.store.sql import open_store
 from bench import documents, stack
 from bench.documents import Document
 from bench.machine import NotMeasured
-from bench.report import Goal, Pace, Row, Section
+from bench.pace import Pace
+from bench.report import Goal, Row, Section
 
 HOST = "wide.example.test"
 FILE = "wide.json"

@@ -10,15 +10,16 @@ Document = dict[str, Any]
 ANSWER = {"200": {"description": "What was asked for."}}
 AUDIENCE = "bench"
 UNREACHABLE_LIMIT = 2_000_000_000
+_BY_KEY: Document = {"security": [{"key": []}]}
 
 
 def guarded(host: str, issuer: str) -> Document:
     """One operation for each kind of guard."""
     guards: dict[str, Document] = {
         "open": {"security": []},
-        "key": {"security": [{"key": []}]},
+        "key": _BY_KEY,
         "token": {"security": [{"token": []}]},
-        "metered": {"security": [{"key": []}], "x-google-quota": {"metricCosts": {"calls": 1}}},
+        "metered": {**_BY_KEY, "x-google-quota": {"metricCosts": {"calls": 1}}},
     }
     operations = {f"/{name}": {"get": _operation(name, **guard)} for name, guard in guards.items()}
     token = {
@@ -29,6 +30,11 @@ def guarded(host: str, issuer: str) -> Document:
     quota = {"limits": {"calls-per-minute": {"metric": "calls", "values": UNREACHABLE_LIMIT}}}
     management = {"metrics": {"calls": {"displayName": "Calls"}}, "quota": quota}
     return _document(host, operations, {"token": token}) | {"x-google-api-management": management}
+
+
+def keyed(host: str) -> Document:
+    """One operation that wants a key, and nobody who would have to be asked for anything."""
+    return _document(host, {"/key": {"get": _operation("key", **_BY_KEY)}}, {})
 
 
 SHAPES = {

@@ -1,128 +1,136 @@
-"""Load: one wrk (or h2load) run at one operation, and what it cost whom."""
+"""Points under load: all in turn, round after round, and what each call cost whom."""
 
 from __future__ import annotations
 
-import json
-import shutil
+import resource
 import statistics
-import subprocess
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from bench import machine, profiles
+from bench.drivers import Grpc, Http
 from bench.machine import NotMeasured
-from bench.report import Pace
-from bench.stack import Gateway
+from bench.pace import Pace
+from bench.report import Row
 
-CONNECTIONS = 32
-_SCRIPT = Path(__file__).with_name("calls.lua")
-_HINT = "Load comes from wrk: install it (apt-get install wrk, brew install wrk), or h2load (nghttp2-client)."
+GENERATOR = "load"
+"""The column of whoever sends the load. The others are named by the points."""
+_WARM_UP = 0.5
+_WATCHED = 2.0
+"""Seconds at least for as many samples as a profile needs."""
+
+Processes = Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One operation as it is called. `tokens`: sent in turn, one a call (see `can_send`)."""
+    """One thing to measure: what is sent, and whose CPU counts, by column."""
 
     name: str
-    host: str
-    path: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    tokens: Sequence[str] = ()
+    call: Http | Grpc
+    processes: Processes
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one run, or the median of several, showed. Latencies and CPU times are in microseconds.
-
-    `least` is Envoy's CPU in the cheapest of the runs: other work on the machine only ever adds to it.
-    """
+    """What one run showed. Latencies are in microseconds, and so is the CPU time per request, by column."""
 
     per_second: float
     p50: float
     p99: float
-    envoy: float
-    sidecar: float
-    least: float
+    cpu: Mapping[str, float]
+
+    @property
+    def busiest(self) -> tuple[str, float]:
+        """Who used most of one core, and which part of it: what holds the throughput back where it is near 1."""
+        return max(((who, each * self.per_second / 1e6) for who, each in self.cpu.items()), key=lambda one: one[1])
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    requests: int
-    seconds: float
-    p50: float
-    p99: float
-    errors: int
+class Measured:
+    """The runs of one point, in order: the n-th runs of all points were taken in the same round."""
+
+    runs: Sequence[Figures]
+
+    def median(self, what: Callable[[Figures], float]) -> float:
+        """Of all runs."""
+        return statistics.median(map(what, self.runs))
+
+    def over(self, other: Measured, what: Callable[[Figures], float]) -> float:
+        """The median of the rounds' ratios: a slow minute is in both of its sides."""
+        return statistics.median(
+            what(mine) / (what(theirs) or 1.0) for mine, theirs in zip(self.runs, other.runs, strict=True)
+        )
+
+    def cpu(self, who: str) -> float:
+        """Microseconds per request."""
+        return self.median(lambda run: run.cpu[who])
+
+    def least(self, who: str) -> float:
+        """The cheapest of the runs: other work on the machine only ever adds to it."""
+        return min(run.cpu[who] for run in self.runs)
+
+    @property
+    def tail(self) -> float:
+        """How many times the median latency the 99th percentile is."""
+        return self.median(lambda run: run.p99 / (run.p50 or 1.0))
+
+    def row(self) -> Row:
+        """The figures that every table shows."""
+        typical = sorted(self.runs, key=lambda run: run.per_second)[len(self.runs) // 2]
+        who, share = typical.busiest
+        return {
+            "requests/s": self.median(per_second),
+            "p50 ms": self.median(lambda run: run.p50) / 1000,
+            "p99 ms": self.median(lambda run: run.p99) / 1000,
+            **{f"{each} µs": self.cpu(each) for each in typical.cpu},
+            "busiest": f"{who} {share:.0%}",
+        }
 
 
-def can_send(point: Point) -> bool:
-    """Whether the tool that is here can do what a point asks for: h2load has the same headers for every call."""
-    return not point.tokens or shutil.which("wrk") is not None
+def per_second(run: Figures) -> float:
+    """For `median` and `over`."""
+    return run.per_second
 
 
-def measure(points: Sequence[Point], gateway: Gateway, pace: Pace) -> dict[str, Figures]:
-    """All points in turn, round after round; each one's medians. A short first round that does not count warms up."""
-    runs: dict[str, list[Figures]] = {point.name: [] for point in points}
-    for point in points:
-        _one(point, gateway, min(pace.seconds, 0.5))
-    for _ in range(pace.rounds):
-        for point in points:
-            runs[point.name].append(_one(point, gateway, pace.seconds))
-    return {name: _medians(figures) for name, figures in runs.items()}
+def of(who: str) -> Callable[[Figures], float]:
+    """CPU time per request of one column, for `median` and `over`."""
+    return lambda run: run.cpu[who]
 
 
-def _medians(figures: Sequence[Figures]) -> Figures:
-    typical = {name: statistics.median(getattr(each, name) for each in figures) for name in Figures.__slots__}
-    return Figures(**typical | {"least": min(each.least for each in figures)})
+def measure(points: Iterable[Point], pace: Pace) -> dict[str, Measured]:
+    """All points in turn, round after round. A short first round that does not count warms up, and finds mistakes."""
+    all_points = list(points)
+    for point in all_points:
+        _one(point, min(pace.seconds, _WARM_UP), pace)
+    if pace.profiler:
+        return {point.name: Measured([_watched(point, pace, pace.profiler)]) for point in all_points}
+    rounds = [[_one(point, pace.seconds, pace) for point in all_points] for _ in range(pace.rounds)]
+    return {point.name: Measured([each[n] for each in rounds]) for n, point in enumerate(all_points)}
 
 
-def _one(point: Point, gateway: Gateway, seconds: float) -> Figures:
-    before = gateway.cpu()
-    run = _drive(point, f"http://127.0.0.1:{gateway.port}{point.path}", seconds)
-    envoy, sidecar = (after - start for after, start in zip(gateway.cpu(), before, strict=True))
-    if run.errors or not run.requests:
-        raise NotMeasured(f"{point.name}: {run.errors} of {run.requests} calls failed")
-    cost = envoy / run.requests
-    return Figures(run.requests / run.seconds, run.p50, run.p99, cost, sidecar / run.requests, cost)
+def _watched(point: Point, pace: Pace, profiler: profiles.Profiler) -> Figures:
+    with profiler.watching(point.name, point.processes.get("sidecar", ())) as profile:
+        figures = _one(point, max(pace.seconds, _WATCHED), pace)
+    if profile:
+        profile.cost = figures.cpu["sidecar"]
+    return figures
 
 
-def _drive(point: Point, url: str, seconds: float) -> _Run:
-    for tool, run in (("wrk", _wrk), ("h2load", _h2load)):
-        if shutil.which(tool):
-            return run(point, url, seconds)
-    raise NotMeasured(_HINT)
+def _one(point: Point, seconds: float, pace: Pace) -> Figures:
+    before = _clocks(point, pace)
+    run = point.call.drive(seconds, by_hand=pace.by_hand)
+    # Whoever takes samples stops the process for them, at first for so long that Envoy gives up waiting.
+    if not run.requests or (run.errors and not pace.profiler):
+        raise NotMeasured(f"{point.name}: {run.errors} of {run.errors + run.requests} calls failed")
+    used = {who: (after - before[who]) / run.requests for who, after in _clocks(point, pace).items()}
+    return Figures(run.requests / run.seconds, run.p50, run.p99, used)
 
 
-def _headers(host_name: str, point: Point) -> list[str]:
-    given = {host_name: point.host, **point.headers}
-    return [part for name, value in given.items() for part in ("-H", f"{name}: {value}")]
-
-
-def _wrk(point: Point, url: str, seconds: float) -> _Run:
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as tokens:
-        tokens.writelines(f"{token}\n" for token in point.tokens)
-        tokens.flush()
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(_SCRIPT)]
-        told = _run([*command, *_headers("Host", point), url, "--", tokens.name])
-    return _Run(**json.loads(told.splitlines()[-1]))
-
-
-def _h2load(point: Point, url: str, seconds: float) -> _Run:
-    with tempfile.NamedTemporaryFile("r") as log:
-        command = ["h2load", "--h1", f"-c{CONNECTIONS}", f"-D{max(1, round(seconds))}", f"--log-file={log.name}"]
-        _run([*command, *_headers(":authority", point), url])
-        calls = [tuple(map(int, line.split("\t")[:3])) for line in log]
-    took = sorted(call[2] for call in calls)
-    span = (max(call[0] + call[2] for call in calls) - min(call[0] for call in calls)) / 1e6 if calls else 1.0
-    return _Run(len(calls), span, _at(took, 0.50), _at(took, 0.99), sum(call[1] != 200 for call in calls))
-
-
-def _at(ordered: Sequence[int], share: float) -> float:
-    return float(ordered[int(len(ordered) * share)]) if ordered else 0.0
-
-
-def _run(command: Sequence[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise NotMeasured(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout
+def _clocks(point: Point, pace: Pace) -> dict[str, float]:
+    """Microseconds so far. The generator's are those of children that have ended, or of this process."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    here = time.process_time() if pace.by_hand else 0.0
+    clocks = {who: sum(map(machine.cpu_microseconds, pids)) for who, pids in point.processes.items()}
+    return clocks | {GENERATOR: (ended.ru_utime + ended.ru_stime + here) * 1e6}

@@ -18,7 +18,8 @@ from authz.settings import Settings
 from authz.sources import compile_texts
 from authz.xds import clusters, routes, snapshot
 from bench import calls, documents
-from bench.report import Goal, Pace, Row, Section
+from bench.pace import Pace
+from bench.report import Goal, Row, Section
 
 HOST = "wide.example.test"
 _SHARE = 1 / 150

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,26 +13,23 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How long and how often each point is measured, and how many operations a large API has."""
-
-    seconds: float
-    rounds: int
-    operations: int
-
-
-@dataclass(frozen=True, slots=True)
 class Goal:
-    """Something that should stay at or below a number."""
+    """Something that should stay at or below a number, or `at_least` at it."""
 
     name: str
     figure: float
     goal: float
     unit: str
+    at_least: bool = False
 
     @property
     def holds(self) -> bool:
-        return self.figure <= self.goal
+        return self.figure >= self.goal if self.at_least else self.figure <= self.goal
+
+    @property
+    def missed_by(self) -> float:
+        """The part of the goal that is missing, 0 if it holds."""
+        return 0.0 if self.holds else abs(self.figure - self.goal) / self.goal
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +42,35 @@ class Section:
     goals: Sequence[Goal] = ()
 
 
-def as_json(sections: Iterable[Section]) -> Row:
+def as_json(sections: Iterable[Section], trouble: Iterable[str] = ()) -> Row:
     """Everything, for programs."""
-    told: Row = {"machine": asdict(machine.about()), "sections": {}, "goals": []}
+    told: Row = {"machine": asdict(machine.about()), "sections": {}, "goals": [], "not measured": list(trouble)}
     for section in sections:
         told["sections"][section.name] = {"note": section.note, "rows": section.rows}
-        told["goals"] += [{**asdict(goal), "holds": goal.holds} for goal in section.goals]
+        told["goals"] += [{**asdict(goal), "holds": goal.holds, "missed_by": goal.missed_by} for goal in section.goals]
     return told
 
 
 def as_text(sections: Sequence[Section]) -> str:
-    """Tables in Markdown, ready to be pasted."""
+    """Tables for a terminal."""
+    return _told(sections, _columns)
+
+
+def as_markdown(sections: Sequence[Section]) -> str:
+    """The same tables, to be pasted into a document."""
+    return _told(sections, _markdown)
+
+
+Draw = Callable[[Sequence[Row]], list[str]]
+
+
+def _told(sections: Sequence[Section], draw: Draw) -> str:
     about = machine.about()
     parts = [f"{about.date}, {about.cpu} x {about.cores}, Python {about.python}, {about.envoy}, load {about.load}"]
     for section in sections:
-        parts += ["", f"### {section.name}", "", section.note, "", *_table(section.rows)]
+        parts += ["", f"### {section.name}", "", section.note, "", *draw(section.rows)]
     if goals := [goal for section in sections for goal in section.goals]:
-        parts += ["", "### goals", "", *_table([_row(goal) for goal in goals])]
+        parts += ["", "### goals", "", *draw([_row(goal) for goal in goals])]
     return "\n".join(parts)
 
 
@@ -69,19 +78,28 @@ def _row(goal: Goal) -> Row:
     unit = f" {goal.unit}" if goal.unit else ""
     return {
         "goal": goal.name,
-        "at most": f"{goal.goal:g}{unit}",
+        "wanted": f"{'at least' if goal.at_least else 'at most'} {goal.goal:g}{unit}",
         "measured": f"{number(goal.figure)}{unit}",
-        "holds": "yes" if goal.holds else "NO",
+        "holds": "yes" if goal.holds else f"NO, missed by {goal.missed_by:.0%}",
     }
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [columns, ["---"] * len(columns), *([number(row.get(name, "")) for name in columns] for row in rows)]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(columns))]
-    return [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
-    ]
+def _markdown(rows: Sequence[Row]) -> list[str]:
+    heads, *lines = _cells(rows)
+    rule = ["---" if n == 0 else "--:" for n in range(len(heads))]
+    return [f"| {' | '.join(line)} |" for line in (heads, rule, *lines)]
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    """Names to the left, figures to the right."""
+    table = _cells(rows)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in table]
+
+
+def _cells(rows: Sequence[Row]) -> list[list[str]]:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return [names, *([number(row.get(name, "")) for name in names] for row in rows)]
 
 
 def number(value: Any) -> str:

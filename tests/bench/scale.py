@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 from bench import documents, load, stack
-from bench.load import Figures, Point
-from bench.report import Goal, Pace, Row, Section
+from bench.drivers import Http
+from bench.load import Measured, Point
+from bench.pace import Pace
+from bench.report import Goal, Row, Section
+from bench.stack import Gateway
 
 FEW = 10
 ALLOWED = 1.3
@@ -14,6 +18,8 @@ NOTE = (
     "Envoy's CPU per request to open operations of one gateway that holds all these APIs as hosts of their own; "
     f"`x small` is the least of the rounds over the least of the same kind of path in an API of {FEW}."
 )
+
+SENDS = Http
 
 
 def measure(pace: Pace) -> Section:
@@ -25,7 +31,7 @@ def measure(pace: Pace) -> Section:
         for size in (FEW, many)
     ]
     with stack.gateway(*texts) as gateway:
-        figures = load.measure(list(_points(many)), gateway, pace)
+        figures = load.measure(_points(gateway, many), dataclasses.replace(pace, seconds=pace.seconds / 2))
     rows = [_row(name, one, figures[_small(name)]) for name, one in figures.items()]
     worst = max(row["x small"] for row in rows)
     goal = Goal(f"{many} operations against {FEW}, Envoy's CPU per request, worst of all", worst, ALLOWED, "x")
@@ -36,25 +42,32 @@ def _host(shape: str, size: int) -> str:
     return f"{shape}-{size}.example.test"
 
 
-def _points(many: int) -> Iterator[Point]:
+def _points(gateway: Gateway, many: int) -> Iterator[Point]:
     """Of each kind of path, the first, the middle and the last; of the small API the middle is enough."""
     for shape, kinds in documents.SHAPES.items():
         for kind, path in kinds.items():
             few, count = FEW // len(kinds), many // len(kinds)
-            yield Point(f"{kind}, {FEW}", _host(shape, FEW), documents.a_call(path, few // 2))
-            for where, number in (("first", 0), ("middle", count // 2), ("last", count - 1)):
-                yield Point(f"{kind}, {many}, {where}", _host(shape, many), documents.a_call(path, number))
+            calls = {f"{kind}, {FEW}": (FEW, few // 2)}
+            calls |= {f"{kind}, {many}, {where}": (many, n) for where, n in _places(count)}
+            for name, (size, number) in calls.items():
+                call = Http(gateway.port, _host(shape, size), documents.a_call(path, number))
+                yield Point(name, call, {"Envoy": gateway.processes["Envoy"]})
+
+
+def _places(count: int) -> tuple[tuple[str, int], ...]:
+    return ("first", 0), ("middle", count // 2), ("last", count - 1)
 
 
 def _small(name: str) -> str:
     return f"{name.partition(', ')[0]}, {FEW}"
 
 
-def _row(name: str, one: Figures, small: Figures) -> Row:
+def _row(name: str, one: Measured, small: Measured) -> Row:
+    least, least_small = one.least("Envoy"), small.least("Envoy")
     return {
         "operation": name,
-        "requests/s": one.per_second,
-        "Envoy µs": one.envoy,
-        "least µs": one.least,
-        "x small": one.least / small.least if small.least else 0.0,
+        "requests/s": one.median(load.per_second),
+        "Envoy µs": one.cpu("Envoy"),
+        "least µs": least,
+        "x small": least / least_small if least_small else 0.0,
     }

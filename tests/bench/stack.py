@@ -1,4 +1,4 @@
-"""The processes that are measured: `authz up` with one Envoy worker, and a backend that costs as little as one can."""
+"""The processes that are measured: `authz up`, `authz serve`, and a backend that costs as little as one can."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from authz import proxy
 from authz.settings import Settings
@@ -21,7 +23,10 @@ from bench import machine
 from bench.documents import Document, as_json
 from bench.machine import NotMeasured
 
+T = TypeVar("T")
 _START_SECONDS = 30.0
+_ANSWERS = r"^cluster\..*\.(ext_authz|ratelimit)\.(ok|denied|over_limit|error)$"
+_MOST_LOST = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,47 +34,93 @@ class Gateway:
     """A running gateway: where it listens, whose CPU counts, where its store is, and a key if it made one."""
 
     port: int
-    sidecar: int
-    envoy: int
+    processes: Mapping[str, Sequence[int]]
     data_dir: Path
     key: str
+    admin: int
 
-    def cpu(self) -> tuple[float, float]:
-        """Microseconds so far, of Envoy and of the sidecar."""
-        return machine.cpu_microseconds(self.envoy), machine.cpu_microseconds(self.sidecar)
+    def must_have_answered(self) -> None:
+        """Find out whether Envoy got answers: where it gets none from RateLimit, calls pass, and look cheap.
+
+        Raises:
+            NotMeasured: too many of its questions to the sidecar brought none.
+        """
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/stats?filter={_ANSWERS}") as told:
+            counts = [line.rpartition(": ") for line in told.read().decode().splitlines()]
+        total = sum(int(count) for _, _, count in counts)
+        lost = sum(int(count) for name, _, count in counts if name.endswith(".error"))
+        if lost > total * _MOST_LOST:
+            raise NotMeasured(f"Envoy had no answer to {lost} of {total} questions to the sidecar")
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """`authz serve`: where it answers Check and RateLimit, and its processes."""
+
+    address: str
+    processes: Sequence[int]
+
+
+@contextlib.contextmanager
+def together(*starting: contextlib.AbstractContextManager[T]) -> Iterator[list[T]]:
+    """Enter all of them at once, for most of a start is spent on one core."""
+    with contextlib.ExitStack() as running:
+        with ThreadPoolExecutor() as pool:
+            entered = list(pool.map(running.enter_context, starting))
+        yield entered
+
+
+def transport() -> str:
+    """The transport that is measured where no other is named."""
+    return os.environ.get("AUTHZ_TEST_TRANSPORT", Settings().transport)
 
 
 @contextlib.contextmanager
 def gateway(*documents: Document, **settings: object) -> Iterator[Gateway]:
     """`authz up` with these documents in front of a backend of ours, until left."""
-    with tempfile.TemporaryDirectory(prefix="authz-bench-") as name, _backend() as backend:
+    with tempfile.TemporaryDirectory(prefix="authz-bench-") as name, backend() as (url, backend_pid):
         directory = Path(name)
         files = [directory / f"document-{n}.json" for n in range(len(documents))]
         for file, document in zip(files, documents, strict=True):
             file.write_text(as_json(document))
-        transport = os.environ.get("AUTHZ_TEST_TRANSPORT", Settings().transport)
-        values: dict[str, object] = {
-            "backend": backend, "data_dir": directory / "data", "envoy_concurrency": 1, "transport": transport,
-        }  # fmt: skip
-        command = [sys.executable, "-m", "authz", "up", *map(str, files), "--port", "0", "--json"]
-        with (directory / "log").open("w+") as log, _ending(command, log, values | settings) as process:
-            told = _until_ready(process, directory / "log")
+        values = {"backend": url, "data_dir": directory / "data", "envoy_concurrency": 1, **settings}
+        values["envoy_admin_port"] = proxy.free_port()
+        with _authz("up", *map(str, files), "--port", "0", log=directory / "log", settings=values) as (process, told):
+            envoy = _envoy_of(process.pid)
             yield Gateway(
                 port=int(told["ready"]["url"].rpartition(":")[2]),
-                sidecar=process.pid,
-                envoy=_envoy_of(process.pid),
+                processes={
+                    "Envoy": [envoy], "sidecar": machine.family(process.pid, but="envoy"), "backend": [backend_pid],
+                },
                 data_dir=directory / "data",
                 key=told.get("key", {}).get("key", ""),
-            )
+                admin=values["envoy_admin_port"],
+            )  # fmt: skip
 
 
 @contextlib.contextmanager
-def _ending(command: list[str], log: Any, settings: Mapping[str, object]) -> Iterator[subprocess.Popen[str]]:
-    given = {f"AUTHZ_{name.upper()}": str(value) for name, value in settings.items()}
+def sidecar(data_dir: Path, **settings: object) -> Iterator[Sidecar]:
+    """`authz serve` on a Unix socket, with what is deployed in a data directory; several may share one."""
+    with tempfile.TemporaryDirectory(prefix="authz-bench-") as name:
+        values = {"data_dir": data_dir, "sidecar_address": f"unix:{name}/sidecar.sock", **settings}
+        with _authz("serve", log=Path(name) / "log", settings=values) as (process, _):
+            yield Sidecar(f"unix:{name}/sidecar.sock", machine.family(process.pid))
+
+
+@contextlib.contextmanager
+def _authz(
+    *words: str, log: Path, settings: Mapping[str, object]
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A command that runs until it is ended, and its last event of each kind up to `ready`."""
+    given = {f"AUTHZ_{name.upper()}": str(value) for name, value in {"transport": transport(), **settings}.items()}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTHZ_")} | given
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+    command = [sys.executable, "-m", "authz", *words, "--json"]
+    with (
+        log.open("w+") as errors,
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
         try:
-            yield process
+            yield process, _until_ready(process, log)
         finally:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -78,7 +129,6 @@ def _ending(command: list[str], log: Any, settings: Mapping[str, object]) -> Ite
 
 
 def _until_ready(process: subprocess.Popen[str], log: Path) -> dict[str, Any]:
-    """The last event of each kind, up to `ready`."""
     told: dict[str, Any] = {}
     lines: list[str] = []
     for line in process.stdout or ():
@@ -88,7 +138,7 @@ def _until_ready(process: subprocess.Popen[str], log: Path) -> dict[str, Any]:
             told[event["event"]] = event
         if "ready" in told:
             return told
-    raise NotMeasured(f"the gateway did not start:\n{''.join(lines[-20:])}{log.read_text()}")
+    raise NotMeasured(f"`authz` did not start:\n{''.join(lines[-20:])}{log.read_text()}")
 
 
 def _envoy_of(pid: int) -> int:
@@ -99,37 +149,23 @@ def _envoy_of(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def _backend() -> Iterator[str]:
-    """An Envoy that answers everything itself: its CPU is counted nowhere."""
+def backend() -> Iterator[tuple[str, int]]:
+    """Something for Envoy to proxy to: its address, and its process."""
     port = proxy.free_port()
-    command = [proxy.find(Settings()), "--disable-hot-restart", "--concurrency", "1", "--log-level", "error"]
-    config = json.dumps(_direct_response(port))
-    with subprocess.Popen([*command, "--config-yaml", config]) as process:
+    script = Path(__file__).with_name("upstream.py")
+    with subprocess.Popen([sys.executable, str(script), str(port)]) as process:
         try:
-            _wait_for(port)
-            yield f"http://127.0.0.1:{port}"
+            wait_for(port)
+            yield f"http://127.0.0.1:{port}", process.pid
         finally:
             process.kill()
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
+    """Until somebody listens."""
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.02)
-    raise NotMeasured("the backend did not start")
-
-
-def _direct_response(port: int) -> dict[str, Any]:
-    extension = "type.googleapis.com/envoy.extensions.filters"
-    route = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "{}"}}}
-    manager = {
-        "@type": f"{extension}.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "backend",
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
-        "http_filters": [{"name": "router", "typed_config": {"@type": f"{extension}.http.router.v3.Router"}}],
-    }
-    chain = {"filters": [{"name": "http", "typed_config": manager}]}
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-    return {"static_resources": {"listeners": [{"name": "backend", "address": address, "filter_chains": [chain]}]}}
+    raise NotMeasured(f"nobody listens on port {port} after {_START_SECONDS:g} s")
