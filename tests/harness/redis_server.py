@@ -168,19 +168,22 @@ class Watched:
 
 
 @contextlib.asynccontextmanager
-async def a_watched_server(binary: Path, **options: object) -> AsyncIterator[Watched]:
-    """A primary that has a replica in step and a sentinel that knows both."""
+async def a_watched_server(binary: Path, *, password: str = "", guard: str = "") -> AsyncIterator[Watched]:
+    """A primary that has a replica in step and a sentinel that knows both. `guard` is the sentinel's own password."""
+    options = {"requirepass": password, "masterauth": password} if password else {}
     primary = Server(binary, repl_diskless_sync_delay=0, **options)
     replica = Server(binary, repl_diskless_sync_delay=0, replicaof=f"127.0.0.1 {primary.port}", **options)
     watch = [
         f"sentinel monitor counters 127.0.0.1 {primary.port} 1",
         f"sentinel down-after-milliseconds counters {NODE_TIMEOUT}",
         "sentinel failover-timeout counters 3000",
+        f"sentinel auth-pass counters {password}" if password else "",
     ]
+    login = {"requirepass": guard} if guard else {}
     async with _running(primary, replica):
         await until(lambda: _says(primary, "state=online", "INFO", "replication"), within=20)
         # Only now: a sentinel asks for replicas at its start, and then every ten seconds.
-        async with _running(Server(binary, sentinel="\n".join(watch))) as (sentinel,):
+        async with _running(Server(binary, sentinel="\n".join(watch), **login)) as (sentinel,):
             await until(lambda: _says(sentinel, "slaves=1", "INFO", "sentinel"), within=20)
             yield Watched(primary, replica, sentinel)
 

@@ -40,6 +40,7 @@ _TLS = {
 }  # fmt: skip
 _SENTINEL = {"sentinel_username", "sentinel_password"}
 _PORT, _SENTINEL_PORT = 6379, 26379
+_ENCODE = "Percent-encode passwords: %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #."
 _FORMS = "Write redis://host:port/0, redis+cluster://host:port,host:port or redis+sentinel://host:port/service."
 
 
@@ -91,8 +92,9 @@ def parse(url: str) -> Site:
         parts = urlsplit(url)
     except ValueError:
         raise _wrong(scheme, "cannot be read") from None
-    if parts.fragment:
-        raise UsageError(f"The {scheme}:// URL has a '#'", "Write %23 for a '#' in a password, likewise %2F and %40.")
+    if parts.fragment or "@" in parts.path + parts.query:
+        # Whatever stands behind it may be a part of the password, and is not shown.
+        raise _wrong(scheme, "has a '#', or an '@' behind a '/' or '?'", _ENCODE)
     _check_options(parts, scheme, base)
     nodes = _nodes(parts, kind, base)
     service = ""
@@ -135,10 +137,7 @@ def _node(parts: SplitResult, base: str, host: str, database: int, port: int = _
         options: dict[str, Any] = dict(parse_url(f"{base}://{login}{at}{host}{path}?{parts.query}"))
     except ValueError:
         # Its text may have a part of the password in it, when that has a character that should be encoded.
-        raise _wrong(
-            parts.scheme, "cannot be read",
-            "Write host:port, and percent-encode the password: %40 for @, %2F for /, %3A for :.",
-        ) from None  # fmt: skip
+        raise _wrong(parts.scheme, "cannot be read", f"Write host:port. {_ENCODE}") from None
     for name in _SENTINEL:
         options.pop(name, None)
     kind = options.pop("connection_class", Connection)
@@ -161,7 +160,7 @@ def _sentinel(node: Node, parts: SplitResult) -> Node:
 
 def _database(scheme: str, text: str) -> int:
     if not (text or "0").isdecimal():
-        raise _wrong(scheme, f"has '{text[:40]}' for a database", "Write a number, or nothing for 0.")
+        raise _wrong(scheme, "has a database that is no number", f"Write a number, or nothing for 0. {_ENCODE}")
     return int(text or "0")
 
 

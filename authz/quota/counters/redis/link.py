@@ -45,7 +45,7 @@ async def connect(node: Node, limit: float, *greeting: Words) -> AbstractConnect
         raise trouble.late(node.place, limit) from None
     except _BROKEN as error:
         await connection.disconnect(nowait=True)
-        raise trouble.lost(node.place, error) from None
+        raise trouble.lost(node.place, error, early=True) from None
     except BaseException:
         await connection.disconnect(nowait=True)
         raise

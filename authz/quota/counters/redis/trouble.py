@@ -23,12 +23,14 @@ _BY_WORD = {
     "MASTERDOWN": "is a replica that has lost its primary",
     "LOADING": "is still loading its data",
     "NOPERM": f"does not let its user count: {_PERMISSIONS}",
+    "ACL failure": f"does not let its user count: {_PERMISSIONS}",
     "can't run this command": f"does not let its user count: {_PERMISSIONS}",
     "WRONGPASS": "does not accept the user name or password",
     "NOAUTH": "wants a password, and the URL has none",
     "without any password configured": "has no password set for this user, and the URL has one",
     "invalid password": "does not accept the user name or password",
     "invalid username-password": "does not accept the user name or password",
+    "already authenticated": "wants a password, and the URL has none",
     "Authentication required": "wants a password, and the URL has none",
     "CLUSTERDOWN": "is a Cluster that is down: not all slots are served",
     "TRYAGAIN": "is moving this counter to another node of the Cluster",
@@ -41,7 +43,7 @@ _BY_WORD = {
     "WRONGTYPE": "has something else under the name of a counter: use a database of its own (redis://host/1)",
     "max number of clients": "has no connection left (maxclients)",
     "non deterministic commands": "is too old: Redis 6.2 or Valkey is needed",
-    "unknown command": "is too old or a proxy that lacks commands: Redis 6.2 or Valkey is needed",
+    "unknown command": "lacks a command: Redis 6.2 or Valkey is needed, and behind redis+sentinel:// its sentinels",
     "DB index is out of range": "has no such database: the number at the URL's end",
 }
 _BY_KIND: dict[type[Exception], str] = {
@@ -56,12 +58,15 @@ _BY_KIND: dict[type[Exception], str] = {
     exceptions.TryAgainError: "TRYAGAIN",
     exceptions.ClusterDownError: "CLUSTERDOWN",
 }
+_ENDED = "has ended the connection"
+_EARLY = ": does it want TLS (rediss://), or a client certificate (ssl_certfile)?"
 _LONGEST_QUOTE = 120
 
 
-def lost(place: str, error: BaseException) -> LedgerLost:
-    """The sentence for an error; `place` is the server's address."""
-    return LedgerLost(f"Redis at {place} {_predicate(error)}")
+def lost(place: str, error: BaseException, *, early: bool = False) -> LedgerLost:
+    """The sentence for an error; `place` is the server's address. `early`: it came before the first answer."""
+    predicate = _predicate(error)
+    return LedgerLost(f"Redis at {place} {predicate}{_EARLY if early and predicate == _ENDED else ''}")
 
 
 def late(place: str, seconds: float) -> LedgerLost:
@@ -93,7 +98,7 @@ def _predicate(error: BaseException) -> str:
     for cause in _chain(error):
         if isinstance(cause, OSError) and cause.strerror:
             return f"cannot be reached: {cause.strerror}"
-    return "has ended the connection; if this is its TLS port, write rediss://"
+    return _ENDED
 
 
 def _word(error: BaseException) -> str:
