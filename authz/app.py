@@ -294,7 +294,7 @@ def _tell(
     screen.operations(configs, settings)
     key = ""
     wanted = any(way.needs_key for c in configs for o in c.operations for way in o.requirement.alternatives)
-    if wanted and not store.keys():
+    if wanted and not store.has_keys():
         key = key_admin.create(store, FIRST_CONSUMER, now=time.time()).text
         screen.key(key, FIRST_CONSUMER)
     url = listener_url(settings)

@@ -31,13 +31,26 @@ class Tally:
         """Add to a total."""
         self._totals[name, tuple(labels.items())] += amount
 
+    def counting(self, name: str, label: str) -> Callable[[str], None]:
+        """`add` for the hot path: counts one under each value of a label that it is called with."""
+        totals = self._totals
+        keys: dict[str, tuple[str, Labels]] = {}
+
+        def count(value: str) -> None:
+            if (key := keys.get(value)) is None:
+                key = keys[value] = (name, ((label, value),))
+            totals[key] += 1
+
+        return count
+
     def total(self, name: str, **labels: str) -> int:
         """One total, 0 when nothing was added."""
         return self._totals[name, tuple(labels.items())]
 
     def take(self) -> Totals:
         """All totals, which begin anew: they go to the tally of another process."""
-        taken, self._totals = self._totals, Counter()
+        taken = dict(self._totals)
+        self._totals.clear()
         return taken
 
     def include(self, totals: Totals) -> None:
@@ -67,8 +80,9 @@ class Tally:
 TOTALS = {
     "check": "Checks by decision: allow, or the reason of the denial.",
     "quota": "Rate limit questions by decision.",
+    "ledger": "What shared counters did, by event: settled, recalled, lost or back.",
 }
-"""What is counted. Everything has the label `decision`."""
+"""What is counted. The ledger has the label `event`, everything else `decision`."""
 
 _MOST_WARNINGS = 1000
 

@@ -43,3 +43,15 @@ def test_a_warning_about_one_thing_is_logged_once(caplog: pytest.LogCaptureFixtu
             tally.warn_once("check", subject, "about %s", subject)
 
     assert [record.getMessage() for record in caplog.records] == ["about a", "about b"]
+
+
+def test_what_several_processes_count_is_one_total() -> None:
+    """A total that was taken begins anew, so that nothing is told twice; whoever counts goes on counting."""
+    worker, leader = Tally(), Tally()
+    for _ in range(3):
+        worker.add("check", decision="allow")
+        leader.include(worker.take())
+
+    assert worker.total("check", decision="allow") == 0
+    assert leader.total("check", decision="allow") == 3
+    assert not worker.take()

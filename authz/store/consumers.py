@@ -78,6 +78,10 @@ class Consumers(Database):
         wanted = _KEYS if consumer is None else _KEYS.where(_named(consumer))
         return self._keys(wanted)
 
+    def has_keys(self) -> bool:
+        with self._read() as connection:
+            return connection.execute(select(api_key.c.uid).limit(1)).first() is not None
+
     def keys_like(self, prefix: str, most: int) -> list[ApiKey]:
         columns = (api_key.c.uid, api_key.c.hint)
         wanted = _KEYS.where(or_(*(func.substr(column, 1, len(prefix)) == prefix for column in columns)))

@@ -373,6 +373,13 @@ def test_keys_are_found_by_how_they_begin(store: Store) -> None:
     assert len(store.keys_like("1", 1)) == 1
 
 
+def test_whether_there_is_any_key(store: Store) -> None:
+    ann = a_consumer(store)
+    assert not store.has_keys()
+    store.add_key(a_key(ann, "text"))
+    assert store.has_keys()
+
+
 # -- overrides, gateways, secrets
 
 
