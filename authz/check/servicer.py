@@ -27,6 +27,10 @@ _MOST_ROUNDS = 4
 """Two fetches (a key set, a key) and one repetition of each, should the answer have been forgotten meanwhile."""
 
 
+_STRANGE = frozenset({Reason.UNKNOWN_OPERATION, Reason.MALFORMED_CHECK})
+"""What no caller can bring about: Envoy and the book disagree."""
+
+
 class CheckServicer:
     """Answers `envoy.service.auth.v3.Authorization/Check`. `handle` waits for nothing on the usual way."""
 
@@ -44,6 +48,7 @@ class CheckServicer:
         self._keys = keys
         self._key_sets = key_sets
         self._tally = tally
+        self._count = tally.counting("check", "decision")
         self._clock = clock
         self._replies = Replies(settings)
         self._forwarded, self._hops = settings.client_ip_from_forwarded, hops(settings)
@@ -82,13 +87,13 @@ class CheckServicer:
 
     def _answer(self, verdict: Verdict, call: Call | None) -> bytes:
         reason = verdict.reason
-        self._tally.add("check", decision=reason.name if reason else "allow")
-        if reason is Reason.UNKNOWN_OPERATION or reason is Reason.MALFORMED_CHECK:
+        self._count(reason.name if reason else "allow")
+        if reason in _STRANGE:
             about = call.operation if call else ("unreadable",)
             self._tally.warn_once(reason.name, " ".join(about), "Check: %s %s", reason.name, about)
         return self._replies.build(verdict, call)
 
     def _broken(self, call: Call | None) -> bytes:
         log.exception("Check failed")
-        self._tally.add("check", decision=Reason.INTERNAL.name)
+        self._count(Reason.INTERNAL.name)
         return self._replies.build(Verdict(Reason.INTERNAL), call)

@@ -44,6 +44,8 @@ class Answer(NamedTuple):
 
         Of equals it is the one that takes longest to reset; an unlimited one is never it.
         """
+        if len(self.standings) == 1:  # the usual case costs a fifth this way
+            return self.standings[0] if self.standings[0].limit != UNLIMITED else None
         counted = [standing for standing in self.standings if standing.limit != UNLIMITED]
         return min(counted, key=_tightness, default=None)
 

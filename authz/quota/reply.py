@@ -13,10 +13,9 @@ from functools import lru_cache
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitResponse
 
 from authz.model.quota import UNLIMITED
+from authz.protobuf import block, varint
 from authz.quota.answer import Answer, Standing
 
-_OK = RateLimitResponse.OK
-_OVER_LIMIT = RateLimitResponse.OVER_LIMIT
 _MOST = 2**32 - 1
 """RateLimitResponse counts in uint32, google.api.QuotaLimit in int64."""
 
@@ -31,7 +30,20 @@ _UNITS = {
 }
 """Units by the length of a window. A multiple of a unit has none: the message cannot say it, so UNKNOWN is true."""
 
-_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
+# Fields of RateLimitResponse, their numbers and kinds as tags (authz.protobuf).
+_ADMITTED = b"\x08" + varint(RateLimitResponse.OK)
+_DENIED = b"\x08" + varint(RateLimitResponse.OVER_LIMIT)
+_STATUSES, _HEADERS_TO_ADD, _RAW_BODY = b"\x12", b"\x1a", b"\x2a"
+# Of DescriptorStatus; limit_remaining is 0x18, duration_until_reset 0x22, and its seconds 0x08.
+_CODE_OK, _CODE_OVER_LIMIT = _ADMITTED, _DENIED
+# Of HeaderValue.
+_KEY, _VALUE = b"\x0a", b"\x12"
+
+_LIMIT, _REMAINING, _RESET, _RETRY_AFTER = (
+    block(_KEY, name) for name in (b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset", b"retry-after")
+)
+_COUNT_HEADERS = b"\x1a%%c%b\x12%%c%%b\x1a%%c%b\x12%%c%%b" % (_REMAINING, _RESET)
+
 _UNSAFE = re.compile(r"[^ !#-\[\]-~]")
 """What may not stand in a quoted string of a header (RFC 9110, 5.6.4), a quote and a backslash included."""
 
@@ -42,65 +54,74 @@ UNANSWERABLE = "RESOURCE_EXHAUSTED: This gateway cannot tell which quota the cal
 def to_bytes(answer: Answer) -> bytes:
     """The serialized RateLimitResponse."""
     standings = answer.standings
-    prepared, policies = _prepare(tuple([(each.name, each.limit, each.window) for each in standings]))
-    response = RateLimitResponse.FromString(prepared)
-    for status, standing in zip(response.statuses, standings, strict=True):
-        _fill_status(status, standing)
+    heads, policies = _prepare(tuple([(each.name, each.limit, each.window) for each in standings]))
+    pieces = [_ADMITTED if answer.admitted else _DENIED]
+    pieces += [_status(head, standing) for head, standing in zip(heads, standings, strict=True)]
     tightest = answer.tightest()
     if tightest:
-        _fill_headers(response, tightest, policies)
-    if answer.admitted:
-        response.overall_code = _OK
-    else:
-        _explain(response, answer, tightest)
-    return bytes(response.SerializeToString())
+        pieces += (
+            _limit_header(tightest.limit, policies),
+            _count_headers(b"%d" % tightest.remaining, b"%d" % tightest.reset),
+        )
+    if not answer.admitted:
+        pieces += (
+            _header(_RETRY_AFTER, b"%d" % max(1, answer.retry_after)),
+            _body(_sentence(tightest, answer.retry_after) if tightest else UNANSWERABLE),
+        )
+    return b"".join(pieces)
 
 
 def denial(text: str) -> bytes:
     """A refusal that no limit stands behind."""
-    return bytes(RateLimitResponse(overall_code=_OVER_LIMIT, raw_body=text.encode()).SerializeToString())
+    return _DENIED + _body(text)
 
 
 @lru_cache(maxsize=4096)
-def _prepare(limits: tuple[tuple[str, int, int], ...]) -> tuple[bytes, str]:
-    """What all answers about these limits (name, value, window) have in common: a denial so far, and the policies.
+def _prepare(limits: tuple[tuple[str, int, int], ...]) -> tuple[tuple[bytes, ...], str]:
+    """What all answers about these limits (name, value, window) have in common: each status's head, the policies.
 
     Unlimited ones are left out of the headers: there is no number to show, and nothing to plan by.
     """
-    response = RateLimitResponse(overall_code=_OVER_LIMIT)
-    for name, value, window in limits:
-        status = response.statuses.add(code=_OK)
-        if value == UNLIMITED:
-            status.limit_remaining = _MOST
-            continue
+    policies = [f'{value};w={window};name="{_safe(name)}"' for name, value, window in limits if value != UNLIMITED]
+    return tuple([_head(*limit) for limit in limits]), ", ".join(policies)
+
+
+def _head(name: str, value: int, window: int) -> bytes:
+    """The part of a status that does not change."""
+    status = RateLimitResponse.DescriptorStatus()
+    if value != UNLIMITED:
         limit = status.current_limit
         limit.requests_per_unit = max(0, min(value, _MOST))
         limit.unit = _UNITS.get(window, RateLimitResponse.RateLimit.UNKNOWN)
         limit.name = name
-    policies = [f'{value};w={window};name="{_safe(name)}"' for name, value, window in limits if value != UNLIMITED]
-    for header in _HEADERS if policies else ():
-        response.response_headers_to_add.add(key=header)
-    return bytes(response.SerializeToString()), ", ".join(policies)
+    return bytes(status.SerializeToString())
 
 
-def _fill_status(status: RateLimitResponse.DescriptorStatus, standing: Standing) -> None:
-    status.duration_until_reset.seconds = standing.reset
-    if standing.limit != UNLIMITED:
-        status.limit_remaining = min(standing.remaining, _MOST)
-    if standing.blocks:
-        status.code = _OVER_LIMIT
+def _status(head: bytes, standing: Standing) -> bytes:
+    remaining = _MOST if standing.limit == UNLIMITED else min(standing.remaining, _MOST)
+    code = _CODE_OVER_LIMIT if standing.blocks else _CODE_OK
+    until = varint(standing.reset)
+    content = b"%b%b\x18%b\x22%c\x08%b" % (code, head, varint(remaining), 1 + len(until), until)
+    return block(_STATUSES, content)
 
 
-def _fill_headers(response: RateLimitResponse, tightest: Standing, policies: str) -> None:
-    limit, remaining, reset = response.response_headers_to_add
-    limit.value = f"{tightest.limit}, {policies}"
-    remaining.value = str(tightest.remaining)
-    reset.value = str(tightest.reset)
+@lru_cache(maxsize=4096)
+def _limit_header(limit: int, policies: str) -> bytes:
+    return _header(_LIMIT, f"{limit}, {policies}".encode())
 
 
-def _explain(response: RateLimitResponse, answer: Answer, blocking: Standing | None) -> None:
-    response.response_headers_to_add.add(key="retry-after", value=str(max(1, answer.retry_after)))
-    response.raw_body = (_sentence(blocking, answer.retry_after) if blocking else UNANSWERABLE).encode()
+def _count_headers(remaining: bytes, reset: bytes) -> bytes:
+    """The two headers that every answer has anew, in one go: their lengths are below 128, so each is one byte."""
+    left, until = len(remaining), len(reset)
+    return _COUNT_HEADERS % (len(_REMAINING) + 2 + left, left, remaining, len(_RESET) + 2 + until, until, reset)
+
+
+def _header(key: bytes, value: bytes) -> bytes:
+    return block(_HEADERS_TO_ADD, key + block(_VALUE, value))
+
+
+def _body(text: str) -> bytes:
+    return block(_RAW_BODY, text.encode())
 
 
 def _sentence(limit: Standing, retry_after: int) -> str:

@@ -29,6 +29,7 @@ class RateLimitServicer:
         self._live = live
         self._counters = counters
         self._tally = tally
+        self._count = tally.counting(TOTAL, "decision")
         self._clock = clock or counters.clock
 
     def handle(self, data: bytes) -> bytes | Awaitable[bytes]:
@@ -61,7 +62,7 @@ class RateLimitServicer:
         return self._say(reply.to_bytes(answer(due, spent, now)), "allow" if spent.admitted else "deny")
 
     def _say(self, message: bytes, decision: str) -> bytes:
-        self._tally.add(TOTAL, decision=decision)
+        self._count(decision)
         return message
 
     def _refuse(self, bad: BadAsk) -> bytes:
@@ -69,7 +70,7 @@ class RateLimitServicer:
         return self._say(reply.denial(reply.UNANSWERABLE), "bad_ask")
 
     def _lost(self, lost: CountersLost) -> Refusal:
-        self._tally.add(TOTAL, decision="counters_lost")
+        self._count("counters_lost")
         self._tally.warn_once(TOTAL, "counters_lost", "The quota counters cannot be reached: %s", lost)
         return Refusal(Code.UNAVAILABLE, "the quota counters cannot be reached")
 

@@ -11,7 +11,7 @@ from envoy.service.auth.v3 import external_auth_pb2
 
 from authz.check.call import Call
 from authz.check.decide import Reason, Verdict
-from authz.check.reply import Replies, _varint
+from authz.check.reply import Replies
 from authz.model.auth import Alternative, Place, PlaceKind
 from authz.rulebook.compile import compile_book
 from authz.settings import Settings
@@ -221,13 +221,6 @@ def test_challenges(reason, detail, challenge):
     message = reply(Verdict(reason, a_rule(BY_BOTH), detail=detail))
 
     assert [h.header.value for h in message.denied_response.headers] == [challenge]
-
-
-@pytest.mark.parametrize("value", [0, 1, 127, 128, 300, 16383, 16384, 1 << 20])
-def test_lengths_are_written_as_protobuf_reads_them(value):
-    decoded = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(_varint(value)))
-
-    assert decoded == value
 
 
 def test_what_is_remembered_per_operation_is_bounded(monkeypatch):
