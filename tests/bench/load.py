@@ -76,15 +76,15 @@ class Measured:
         """How many times the median latency the 99th percentile is."""
         return self.median(lambda run: run.p99 / (run.p50 or 1.0))
 
-    def row(self) -> Row:
-        """The figures that every table shows."""
+    def row(self, *columns: str) -> Row:
+        """The figures that every table shows, with the CPU of these, None where one took no part."""
         typical = sorted(self.runs, key=lambda run: run.per_second)[len(self.runs) // 2]
         who, share = typical.busiest
         return {
             "requests/s": self.median(per_second),
             "p50 ms": self.median(lambda run: run.p50) / 1000,
             "p99 ms": self.median(lambda run: run.p99) / 1000,
-            **{f"{each} µs": self.cpu(each) for each in typical.cpu},
+            **{f"{each} µs": self.cpu(each) if each in typical.cpu else None for each in columns},
             "busiest": f"{who} {share:.0%}",
         }
 

@@ -60,7 +60,12 @@ def _point(name: str, gateway: Gateway, path: str, beside: load.Processes | None
 
 
 def _row(name: str, one: Measured, alone: Measured) -> Row:
-    return {"call": name, "of alone": one.over(alone, load.per_second), "p99 / p50": one.tail, **one.row()}
+    return {
+        "call": name,
+        "of alone": one.over(alone, load.per_second),
+        "p99 / p50": one.tail,
+        **one.row("Envoy", "sidecar", "Redis", "backend", load.GENERATOR),
+    }
 
 
 def _goals(figures: Mapping[str, Measured]) -> Iterator[Goal]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from bench.drivers import Grpc
 from bench.load import Point
 from bench.machine import NotMeasured
 from bench.questions import KEY, QUOTA, Question
+
+_PATIENCE = 3.0
 
 
 class BadPeer(NotMeasured):
@@ -47,6 +50,33 @@ def peer(text: str) -> Peer:
             "cannot be found by its address"
         )
     return Peer(name, address, int(pid) if pid else None)
+
+
+def must_listen(peers: Sequence[Peer]) -> None:
+    """Find the commonest mistake before anything is started.
+
+    Raises:
+        BadPeer: nobody listens at an address.
+    """
+    for one in peers:
+        try:
+            _connect(one.address).close()
+        except OSError as error:
+            raise BadPeer(f"peer {one.name}: nobody answers at {one.address} ({error.strerror or error})") from error
+
+
+def _connect(address: str) -> socket.socket:
+    kind, _, path = address.partition(":")
+    host, _, port = address.rpartition(":")
+    if kind != "unix":
+        return socket.create_connection((host.strip("[]"), int(port)), _PATIENCE)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def points(peers: Sequence[Peer], questions: Mapping[str, Question]) -> list[Point]:

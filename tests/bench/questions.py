@@ -6,7 +6,9 @@ What is measured without Envoy is measured with these bytes, so that nothing is 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import json
 import subprocess
 import sys
@@ -68,8 +70,16 @@ def issuer() -> Iterator[tuple[str, Issuer]]:
         server.stop()
 
 
+@functools.cache
+def site() -> Site:
+    """Made once, and gone with this process."""
+    keeping = contextlib.ExitStack()
+    atexit.register(keeping.close)
+    return keeping.enter_context(_asked())
+
+
 @contextlib.contextmanager
-def asked() -> Iterator[Site]:
+def _asked() -> Iterator[Site]:
     """Deploy, run a sidecar and an Envoy for as long as it takes to ask once of each kind, and keep the questions."""
     with tempfile.TemporaryDirectory(prefix="authz-bench-") as name, issuer() as (url, signs):
         directory = Path(name)

@@ -98,12 +98,15 @@ def _columns(rows: Sequence[Row]) -> list[str]:
 
 
 def _cells(rows: Sequence[Row]) -> list[list[str]]:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return [names, *([number(row.get(name, "")) for name in names] for row in rows)]
+    everywhere = dict.fromkeys(name for row in rows for name in row)
+    names = [name for name in everywhere if any(row.get(name) is not None for row in rows)]
+    return [names, *([number(row.get(name)) for name in names] for row in rows)]
 
 
 def number(value: Any) -> str:
     """A figure with as many digits as it can claim."""
+    if value is None:
+        return ""
     if not isinstance(value, float):
         return json.dumps(value) if isinstance(value, dict) else str(value)
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.profile and (strange := set(names) - set(PROFILED)):
         options.error(f"{', '.join(sorted(strange))}: no sidecar is under load there; --profile {','.join(PROFILED)}")
     try:
+        peers.must_listen(asked.peer)
         pace = _pace(asked)
         possible, trouble = _possible(names, by_hand=pace.by_hand)
         done = list(_measured(possible, pace, asked.peer, trouble))

@@ -26,7 +26,8 @@ SENDS = Grpc
 
 def measure(pace: Pace, servers: Sequence[Peer] = ()) -> Section:
     """Every kind of question, and every peer, in turn."""
-    with questions.asked() as site, counting.redis() as counted, contextlib.ExitStack() as running:
+    site = questions.site()
+    with counting.redis() as counted, contextlib.ExitStack() as running:
         others = peers.points(servers, site.questions)
         kinds = [{}, {"token_cache_size": 0}, *([counted.settings] if counted else [])]
         sidecars = running.enter_context(stack.together(*(stack.sidecar(site.data_dir, **kind) for kind in kinds)))
@@ -55,7 +56,7 @@ def _point(
 
 
 def _row(name: str, one: Measured) -> Row:
-    return {"call": name, **one.row(), "reference µs": REFERENCES.get(name, "")}
+    return {"call": name, **one.row("sidecar", "Redis", load.GENERATOR), "reference µs": REFERENCES.get(name)}
 
 
 def _note() -> str:

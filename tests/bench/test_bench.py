@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,18 @@ import pytest
 
 from authz import wire
 from authz.errors import Code, Refusal
+from authz.transport.base import Handlers
 from authz.transport.grpcio import GrpcioTransport
-from bench import machine, profiles
+from bench import load, machine, peers, profiles, stack
+from bench.drivers import Grpc, Http
+from bench.load import Point
+from bench.pace import Pace
+from bench.questions import KEY, QUOTA, Question
 from bench.report import Goal
 from harness.process import authz
 
 BENCH = Path(__file__).parent
 ROOT = BENCH.parent.parent
-TOOLS = [] if shutil.which("h2load") else ["--by-hand"]
-"""What counts where it is installed, else the generator of our own."""
 
 
 def bench(
@@ -32,7 +37,7 @@ def bench(
 ) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error::ResourceWarning", *way, *arguments]
     environment = {**os.environ, "PATH": path}
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120, env=environment)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300, env=environment)
 
 
 def told(*arguments: str) -> dict[str, Any]:
@@ -82,7 +87,7 @@ async def test_the_sidecar_alone_and_a_peer_that_is_asked_the_same(tmp_path: Pat
 
 
 def test_the_transports_and_the_whole_path() -> None:
-    figures = told(*TOOLS, "--only", "transports,http")
+    figures = told("--by-hand", "--only", "transports,http")
 
     for section, name in (("transports", "transport"), ("http", "call")):
         for row in rows(figures, section, name).values():
@@ -118,44 +123,112 @@ def test_without_a_load_generator_the_rest_is_measured(tmp_path: Path) -> None:
     assert "### micro" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("peer", "words"),
-    [
-        (
-            "far=127.0.0.1:{free}",
-            "far at 127.0.0.1:{free} answers /envoy.service.auth.v3.Authorization/Check with UNAV",
-        ),
-        ("cross=unix:{directory}/cross", "with PERMISSION_DENIED: go away"),
-        ("empty=unix:{directory}/empty", "has neither"),
-        ("half=unix:{directory}/half,pid=99999999", "there is no process 99999999"),
-    ],
-)
-async def test_a_peer_that_cannot_be_measured_is_told_before_anything_is(peer: str, words: str, tmp_path: Path) -> None:
-    def cross(_: bytes) -> bytes:
-        raise Refusal(Code.PERMISSION_DENIED, "go away")
-
-    servers = [
-        GrpcioTransport(handlers, f"unix:{tmp_path}/{name}")
-        for name, handlers in (
-            ("cross", {wire.CHECK_METHOD: cross}), ("empty", {}), ("half", {wire.CHECK_METHOD: lambda _: b""}),
-        )
-    ]  # fmt: skip
+def test_a_peer_that_is_not_there_ends_everything_before_anything_is_measured() -> None:
     with socket.create_server(("127.0.0.1", 0)) as once:
-        free = once.getsockname()[1]
-    values = {"free": free, "directory": tmp_path}
-    for server in servers:
-        await server.start()
-    try:
-        done = await asyncio.to_thread(
-            bench, "--quick", "--by-hand", "--only", "sidecar,micro", "--peer", peer.format(**values)
-        )
-    finally:
-        for server in servers:
-            await server.stop(0)
+        address = f"127.0.0.1:{once.getsockname()[1]}"
+
+    done = bench("--quick", "--by-hand", "--only", "sidecar,micro", "--peer", f"far={address}")
 
     assert done.returncode == 1
-    assert words.format(**values) in done.stderr
+    assert f"peer far: nobody answers at {address} (Connection refused)" in done.stderr
     assert not done.stdout
+
+
+QUESTIONS = {
+    KEY: Question(wire.CHECK_METHOD, b"check", b""),
+    QUOTA: Question(wire.RATE_LIMIT_METHOD, b"limit", b""),
+}
+
+
+def cross(_: bytes) -> bytes:
+    raise Refusal(Code.RESOURCE_EXHAUSTED, "go away")
+
+
+def same(message: bytes) -> bytes:
+    del message
+    return b""
+
+
+@contextlib.asynccontextmanager
+async def serving(handlers: Handlers, directory: Path) -> AsyncIterator[str]:
+    server = GrpcioTransport(handlers, f"unix:{directory}/peer")
+    await server.start()
+    try:
+        yield server.address
+    finally:
+        await server.stop(0)
+
+
+@pytest.mark.parametrize(
+    ("handlers", "pid", "words"),
+    [
+        ({wire.CHECK_METHOD: cross}, None, f"answers {wire.CHECK_METHOD} with RESOURCE_EXHAUSTED: go away"),
+        ({}, None, "has neither"),
+        ({wire.CHECK_METHOD: same}, 99_999_999, "there is no process 99999999 on this machine"),
+    ],
+)
+async def test_a_peer_that_cannot_be_measured_is_told(
+    handlers: Handlers, pid: int | None, words: str, tmp_path: Path
+) -> None:
+    async with serving(handlers, tmp_path) as address:
+        with pytest.raises(peers.BadPeer, match=words):
+            await asyncio.to_thread(peers.points, [peers.Peer("it", address, pid)], QUESTIONS)
+
+
+async def test_a_peer_with_one_method_is_measured_on_that(tmp_path: Path) -> None:
+    async with serving({wire.CHECK_METHOD: same}, tmp_path) as address:
+        (point,) = await asyncio.to_thread(peers.points, [peers.Peer("it", address)], QUESTIONS)
+
+    assert point.name == "Check (key), it"
+    assert point.processes == {"sidecar": [os.getpid()]}
+
+
+# -- load ------------------------------------------------------------------------------------------------------------
+
+BY_HAND = [True, *([False] if shutil.which("h2load") else [])]
+"""With the generator of our own; and, where it is installed, with the one that counts."""
+
+
+@pytest.mark.parametrize("by_hand", BY_HAND)
+async def test_grpc_is_sent_to_the_byte_and_answers_are_counted(by_hand: bool, tmp_path: Path) -> None:
+    seen: set[bytes] = set()
+
+    def handle(message: bytes) -> bytes:
+        seen.add(message)
+        return b"an answer of some length"
+
+    async with serving({wire.CHECK_METHOD: handle}, tmp_path) as address:
+        call = Grpc(address, wire.CHECK_METHOD, b"a question", b"an answer of some length")
+        run = await asyncio.to_thread(call.drive, 0.2, by_hand=by_hand)
+
+    assert seen == {b"a question"}
+    assert run.requests > 0
+    assert run.errors == 0
+    assert 0 < run.p50 <= run.p99
+
+
+@pytest.mark.parametrize("by_hand", BY_HAND)
+async def test_errors_under_load_are_no_answers(by_hand: bool, tmp_path: Path) -> None:
+    async with serving({wire.CHECK_METHOD: cross}, tmp_path) as address:
+        call = Grpc(address, wire.CHECK_METHOD, b"a question", b"an answer of some length")
+        point = Point("it", call, {})
+        with pytest.raises(machine.NotMeasured, match=r"calls failed|had 0 bytes instead of 29"):
+            await asyncio.to_thread(load.measure, [point], Pace(0.1, 1, 10, by_hand=by_hand))
+
+
+@pytest.mark.parametrize("by_hand", BY_HAND)
+def test_http_is_sent_on_connections_that_stay(by_hand: bool) -> None:
+    with stack.backend() as (url, pid):
+        call = Http(int(url.rpartition(":")[2]), "api.example.test", "/", {"x-api-key": "k"})
+        pace = Pace(0.2, 2, 10, by_hand=by_hand)
+        measured = load.measure([Point("it", call, {"backend": [pid]})], pace)["it"]
+
+    assert len(measured.runs) == 2
+    assert measured.over(measured, load.per_second) == 1
+    row = measured.row("backend", "Redis", "load")
+    assert row["backend µs"] > 0
+    assert row["load µs"] > 0
+    assert row["Redis µs"] is None
 
 
 @pytest.mark.parametrize("address", ["unix:{directory}/there", "127.0.0.1:{port}"])

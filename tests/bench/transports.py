@@ -37,7 +37,7 @@ def measure(pace: Pace) -> Section:
 
 
 def _points(running: contextlib.ExitStack) -> Iterator[Point]:
-    site = running.enter_context(questions.asked())
+    site = questions.site()
     asked = site.questions[KEY]
     kinds = (FAST, REFERENCE)
     sidecars = running.enter_context(stack.together(*(stack.sidecar(site.data_dir, transport=kind) for kind in kinds)))
@@ -60,13 +60,5 @@ def _share(where: str, kind: str, figures: dict[str, Measured]) -> float:
 
 
 def _row(where: str, kind: str, figures: dict[str, Measured]) -> Row:
-    one = figures[_name(where, kind)].row()
-    # All rows have all columns: those without Envoy, empty ones.
-    return {
-        "call": where, "transport": kind,
-        **{column: one.get(column, "") for column in _COLUMNS},
-        "x grpcio": _share(where, kind, figures),
-    }  # fmt: skip
-
-
-_COLUMNS = ("requests/s", "p50 ms", "p99 ms", "Envoy µs", "sidecar µs", "backend µs", "load µs", "busiest")
+    one = figures[_name(where, kind)].row("Envoy", "sidecar", "backend", load.GENERATOR)
+    return {"call": where, "transport": kind, **one, "x grpcio": _share(where, kind, figures)}
