@@ -59,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NotMeasured as stopped:
         print(stopped, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     _print(asked, done, pace, trouble)
     return 1 if trouble else 0
 
