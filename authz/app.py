@@ -255,6 +255,7 @@ def _must_suit(settings: Settings) -> None:
     """
     build(Inventory(0, ()), settings)
     tls.wanted(settings)
+    counters_of(settings, Tally(), "")
     if settings.backend_auth == "oauth2":
         for name in ("backend_auth_token_url", "backend_auth_client_id", "backend_auth_client_secret_file"):
             if not getattr(settings, name):

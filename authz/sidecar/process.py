@@ -107,10 +107,23 @@ class Sidecar:
 
 
 def counters_of(settings: Settings, tally: Tally, ledger: str) -> Counters:
-    """Where quotas are counted: in this process alone, or with all that share the machine's ledger at this path."""
-    if not ledger:
-        return MemoryCounters()
-    return LeasedCounters(MachineLedger(Path(ledger)), tally, share=settings.quota_when_down == "local")
+    """Where quotas are counted: in this process alone, with all that share the machine's ledger at this path, or in
+    Redis with whoever uses the same one.
+
+    Raises:
+        UsageError: `quota_counters` is neither `memory` nor the URL of a Redis.
+    """
+    share = settings.quota_when_down == "local"
+    if settings.quota_counters == "memory":
+        return LeasedCounters(MachineLedger(Path(ledger)), tally, share=share) if ledger else MemoryCounters()
+    # Only who counts there imports the client.
+    from authz.quota.counters.redis import RedisLedger
+
+    try:
+        shared = RedisLedger(settings.quota_counters, timeout=settings.quota_redis_timeout)
+    except UsageError as error:
+        raise UsageError(f"quota_counters: {error.message}", f"Write memory, or a URL. {error.remedy}") from None
+    return LeasedCounters(shared, tally, share=share)
 
 
 def transport_of(settings: Settings, handlers: Handlers, address: str) -> Transport:
