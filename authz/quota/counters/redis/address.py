@@ -124,10 +124,11 @@ def _nodes(parts: SplitResult, kind: Kind, base: str) -> tuple[Node, ...]:
     if kind == "one" and len(hosts) > 1:
         raise _wrong(parts.scheme, "names several hosts", "Several are for redis+cluster:// and redis+sentinel://.")
     database = _database(parts.scheme, parts.path.strip("/")) if kind != "sentinel" else 0
-    if kind == "cluster" and database:
-        raise _wrong(parts.scheme, "names a database", "A Cluster has only database 0: leave it away.")
     port = _SENTINEL_PORT if kind == "sentinel" else _PORT
-    return tuple([_node(parts, base, host, database, port) for host in hosts])
+    nodes = tuple([_node(parts, base, host, database, port) for host in hosts])
+    if kind == "cluster" and nodes[0].options["db"]:
+        raise _wrong(parts.scheme, "names a database", "A Cluster has only database 0: leave it away.")
+    return nodes
 
 
 def _node(parts: SplitResult, base: str, host: str, database: int, port: int = _PORT) -> Node:

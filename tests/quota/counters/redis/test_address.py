@@ -71,6 +71,7 @@ BAD = [
     ("unix://", "names no socket", "unix:///path"),
     ("redis+cluster://a,,b", "names no host", "redis://host:port"),
     ("redis+cluster://a/4", "names a database", "only database 0"),
+    ("redis+cluster://a?db=4", "names a database", "only database 0"),
     ("redis+sentinel://a", "names no service", "redis+sentinel://host:port/service"),
     ("redis+sentinel://a/main/x", "a database that is no number", "number"),
 ]  # fmt: skip

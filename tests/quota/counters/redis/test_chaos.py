@@ -163,8 +163,8 @@ async def test_a_redis_that_comes_back_empty_learns_what_was_spent(server: Serve
         await until(crowd._nobody_is_away, within=20)
         await until(lambda: _denies(crowd), within=20)
 
-    print(crowd.counted)
-    assert 3000 <= crowd.counted["admitted"] <= 3000
+    # What others admitted since one's last step is not known until they have told it again; here is time for that.
+    assert 3000 <= crowd.counted["admitted"] <= 3000 * 1.05
 
 
 async def _denies(crowd: Crowd) -> bool:
@@ -172,8 +172,8 @@ async def _denies(crowd: Crowd) -> bool:
     return crowd.counted["denied"] > 20
 
 
-async def test_sentinels_exchange_the_primary(binary: Path) -> None:
-    async with a_watched_server(binary) as watched, a_crowd(watched.url, reads=PLENTY) as crowd:
+async def test_sentinels_exchange_the_primary() -> None:
+    async with a_watched_server(BINARIES[0]) as watched, a_crowd(watched.url, reads=PLENTY) as crowd:
         watched.primary.kill()
         await crowd.notices()
         await crowd.recovers()
@@ -181,8 +181,8 @@ async def test_sentinels_exchange_the_primary(binary: Path) -> None:
     _check(crowd, "(has ended the connection|cannot be reached)")
 
 
-async def test_a_cluster_loses_a_primary(binary: Path) -> None:
-    async with a_cluster(binary) as cluster, a_crowd(cluster.url, reads=PLENTY) as crowd:
+async def test_a_cluster_loses_a_primary() -> None:
+    async with a_cluster(BINARIES[-1]) as cluster, a_crowd(cluster.url, reads=PLENTY) as crowd:
         (owner,) = [node for node in cluster.nodes[:3] if await node.say("KEYS", "*{c}*")]
         owner.kill()
         await crowd.notices()

@@ -4,6 +4,7 @@ import string
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from authz.quota.counters.ledger import Entry, Line, Window, Wish
@@ -24,6 +25,7 @@ windows = st.builds(
 )  # fmt: skip
 
 
+@hypothesis_settings(deadline=None)
 @given(windows, windows)
 def test_two_windows_never_have_one_key_and_those_of_a_subject_are_in_one_slot(one: Window, other: Window) -> None:
     assert (step.name(one) == step.name(other)) == (one == other)
