@@ -50,20 +50,22 @@ class Ears:
         self.open = False
         self.tried = asyncio.Event()
         """Set once it listens or has failed for the first time."""
-        self._refused = ""
+        self._told = False
 
     async def listen(self, recall: Recalled) -> None:
         """Hear recalls until cancelled."""
         pause = _FIRST_PAUSE
-        while True:
-            try:
-                await self._hear(recall)
-            except LedgerLost as lost:
-                self._complain(lost)
-            pause = _FIRST_PAUSE if self.open else min(2 * pause, _LONGEST_PAUSE)
+        try:
+            while True:
+                # A server that is away is the ledger's to tell.
+                with contextlib.suppress(LedgerLost):
+                    await self._hear(recall)
+                pause = _FIRST_PAUSE if self.open else min(2 * pause, _LONGEST_PAUSE)
+                self.open = False
+                self.tried.set()
+                await asyncio.sleep(pause)
+        finally:
             self.open = False
-            self.tried.set()
-            await asyncio.sleep(pause)
 
     async def _hear(self, recall: Recalled) -> None:
         node = await self._anywhere()
@@ -72,15 +74,15 @@ class Ears:
             await self._subscribe(connection)
             self.open = True
             self.tried.set()
-            self._refused = ""
+            self._told = False
             while True:
                 for window in recalled(await self._next(connection), self._name):
                     recall(window)
         except TimeoutError:
             raise trouble.late(node.place, self._limit) from None
+        except ResponseError as error:
+            self._complain(trouble.lost(node.place, error))
         except (RedisError, OSError, LookupError, TypeError) as error:
-            if isinstance(error, ResponseError):
-                self._refused = self._refused or "?"
             raise trouble.lost(node.place, error) from None
         finally:
             with contextlib.suppress(RedisError, OSError):
@@ -102,9 +104,9 @@ class Ears:
                 return bytes(word[2])
 
     def _complain(self, lost: LedgerLost) -> None:
-        """A server that is away is the ledger's to tell; one that forbids listening, nobody else would notice."""
-        if self._refused == "?":
-            self._refused = str(lost)
+        """One that counts but forbids listening, nobody else would notice."""
+        if not self._told:
+            self._told = True
             log.warning("Quotas stay exact, but each request asks Redis, since recalls cannot be heard. %s", lost)
 
 

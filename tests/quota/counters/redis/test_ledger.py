@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -97,6 +98,14 @@ async def test_the_right_password(binary: Path) -> None:
         for login in (":p%40ss%2Fw%3Ard%23@", "default:p%40ss%2Fw%3Ard%23@"):
             async with a_ledger(server.url.replace("//", f"//{login}")) as ledger:
                 assert (await settled(ledger)).admitted == (1,)
+
+
+def test_the_permissions_that_we_name_are_in_the_readme() -> None:
+    readme = (Path(__file__).parents[4] / "README.md").read_text()
+
+    assert {word.rstrip(",") for word in trouble._PERMISSIONS.split() if word[0] in "~&+"} <= {
+        *re.findall(r"[~&+][\w:|*-]+", readme)
+    }
 
 
 async def test_a_user_with_the_permissions_that_we_name_can_do_everything(server: Server) -> None:
