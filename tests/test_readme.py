@@ -71,7 +71,7 @@ def test_the_bootstrap_is_what_the_command_prints() -> None:
     """If this fails: authz envoy bootstrap --sidecar sidecar:9001 --xds sidecar:9002 > envoy/bootstrap.yaml"""
     kept = yaml.safe_load((ROOT / "envoy" / "bootstrap.yaml").read_text())
     made = bootstrap.dynamic(
-        Settings(), sidecar="sidecar:9001", xds="sidecar:9002", admin="127.0.0.1:9901", node_id="authz"
+        Settings(), sidecars=["sidecar:9001"], xds="sidecar:9002", admin="127.0.0.1:9901", node_id="authz"
     )
 
     assert kept == made

@@ -67,11 +67,12 @@ def config(
 @click.option("--admin", default="127.0.0.1:9901", metavar="ADDRESS", help="Envoy's admin interface.  [127.0.0.1:9901]")
 @click.option("--node-id", default="authz", metavar="ID", help="How Envoy introduces itself.  [authz]")
 @format_option
-def bootstrap_(xds: str, sidecars: tuple[str, ...], admin: str, node_id: str, form: str) -> None:
+@settings_options("sidecar_tls_ca", "sidecar_tls_client_cert", "sidecar_tls_client_key", "sidecar_tls_name", only=())
+def bootstrap_(xds: str, sidecars: tuple[str, ...], admin: str, node_id: str, form: str, settings: Settings) -> None:
     """Print a bootstrap that fetches everything else from `authz serve` over ADS."""
     from authz.xds import bootstrap
 
-    _print(bootstrap.dynamic(Settings(), sidecars=sidecars, xds=xds, admin=admin, node_id=node_id), form)
+    _print(bootstrap.dynamic(settings, sidecars=sidecars, xds=xds, admin=admin, node_id=node_id), form)
 
 
 def _identified(

@@ -18,7 +18,14 @@ from envoy_data_plane.envoy.config.bootstrap.v3 import (
     LayeredRuntime,
     RuntimeLayer,
 )
-from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType, UpstreamConnectionOptions
+from envoy_data_plane.envoy.config.cluster.v3 import (
+    Cluster,
+    ClusterCommonLbConfig,
+    ClusterDiscoveryType,
+    ClusterLbPolicy,
+    OutlierDetection,
+    UpstreamConnectionOptions,
+)
 from envoy_data_plane.envoy.config.core.v3 import (
     Address,
     ApiConfigSource,
@@ -27,14 +34,18 @@ from envoy_data_plane.envoy.config.core.v3 import (
     BackoffStrategy,
     GrpcService,
     GrpcServiceEnvoyGrpc,
+    HealthCheck,
+    HealthCheckGrpcHealthCheck,
     Node,
     Pipe,
     RetryPolicy,
     SocketAddress,
     TcpKeepalive,
+    TransportSocket,
 )
 from envoy_data_plane.envoy.config.overload.v3 import OverloadManager, ResourceMonitor
 from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.v3 import DownstreamConnectionsConfig
+from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any, Struct
 from google.protobuf import json_format
 
@@ -42,12 +53,17 @@ from authz import wire
 from authz.errors import UsageError
 from authz.settings import Settings
 from authz.xds import filters
-from authz.xds.clusters import HTTP_OPTIONS, breakers, endpoints, is_ip, protocol_options
+from authz.xds.clusters import HTTP_OPTIONS, breakers, endpoints, is_ip, protocol_options, tls
 from authz.xds.snapshot import Kind, Snapshot
 
 _MOST_CONNECTIONS: Final = 50_000
 _MOST_QUESTIONS: Final = 100_000
 """Check and RateLimit calls under way: a breaker that opened here would turn load into refusals."""
+
+_MOST_AGAIN: Final = 1000
+"""Questions asked again at once: all that a dying sidecar leaves, but no second load for one that is merely slow."""
+
+_MOST_ON_A_CONNECTION: Final = 100_000
 
 _LONGEST_PIPE: Final = 107
 """`sun_path` of a Unix socket has 108 bytes, the last of them a zero."""
@@ -60,7 +76,6 @@ def dynamic(settings: Settings, *, sidecars: Sequence[str], xds: str, admin: str
 
     Check and RateLimit are asked of all `sidecars` in turn.
     """
-    del settings  # whatever depends on them comes over ADS
     # Envoy waits up to half a minute before it calls again; a control plane that restarts is back in a second.
     again = RetryPolicy(
         retry_back_off=BackoffStrategy(base_interval=dt.timedelta(seconds=0.1), max_interval=dt.timedelta(seconds=2))
@@ -73,7 +88,7 @@ def dynamic(settings: Settings, *, sidecars: Sequence[str], xds: str, admin: str
         set_node_on_first_message_only=True,
     )
     resources = BootstrapDynamicResources(ads_config=ads, cds_config=filters.ADS, lds_config=filters.ADS)
-    clusters = [_peer(wire.SIDECAR_CLUSTER, sidecars), _peer(wire.XDS_CLUSTER, [xds])]
+    clusters = [_sidecars(sidecars, settings), _peer(wire.XDS_CLUSTER, [xds], settings)]
     return _bootstrap(clusters, admin, node_id, resources).to_dict()
 
 
@@ -81,8 +96,7 @@ def static(
     snapshot: Snapshot, settings: Settings, *, sidecars: Sequence[str], admin: str = "127.0.0.1:9901"
 ) -> Document:
     """A complete configuration for people who run Envoy their own way; only the sidecars must be reachable."""
-    del settings  # the snapshot has them all
-    document: Document = _bootstrap([_peer(wire.SIDECAR_CLUSTER, sidecars)], admin, "authz", None).to_dict()
+    document: Document = _bootstrap([_sidecars(sidecars, settings)], admin, "authz", None).to_dict()
     resources = document["staticResources"]
     resources["clusters"] += [_without_type(one) for one in _messages(snapshot, Kind.CLUSTER)]
     resources["listeners"] = [_inline(one, snapshot) for one in _messages(snapshot, Kind.LISTENER)]
@@ -115,23 +129,89 @@ def _connections() -> ResourceMonitor:
     )
 
 
-def _peer(name: str, where: Sequence[str]) -> Cluster:
+def _sidecars(where: Sequence[str], settings: Settings) -> Cluster:
+    """The sidecars. A question goes to one that lives; which one makes no difference.
+
+    Two watchers, because each is blind to something. Failed connections and timeouts eject a sidecar within a question
+    or two, load or no load elsewhere; health checks bring it back within a second of its return, and find one that
+    answers, but only to say that it is about to leave.
+    """
+    cluster = _peer(wire.SIDECAR_CLUSTER, where, settings, most_requests=_MOST_ON_A_CONNECTION)
+    # Of two, the one with fewer questions open: one that is slow, or stands still, is asked less at once.
+    cluster.lb_policy = ClusterLbPolicy.LEAST_REQUEST
+    cluster.health_checks = [_health_check()]
+    cluster.outlier_detection = _ejection()
+    cluster.common_lb_config = ClusterCommonLbConfig(
+        # Where none seems healthy, all are tried: a wrong opinion of their health then costs nothing.
+        healthy_panic_threshold=Percent(value=1),
+        # By default a second may pass before anybody acts upon the second change of health.
+        update_merge_window=dt.timedelta(0),
+    )
+    return cluster
+
+
+def _health_check() -> HealthCheck:
+    second = dt.timedelta(seconds=1)
+    return HealthCheck(
+        interval=second,
+        no_traffic_interval=second,  # else a minute, in which the first requests would still be refused
+        timeout=second,
+        unhealthy_threshold=2,
+        healthy_threshold=1,
+        grpc_health_check=HealthCheckGrpcHealthCheck(),
+    )
+
+
+def _ejection() -> OutlierDetection:
+    """Two failed connections or timeouts in a row, or (Envoy's default) five answers that say "I cannot"."""
+    return OutlierDetection(
+        split_external_local_origin_errors=True,
+        consecutive_local_origin_failure=2,
+        enforcing_consecutive_local_origin_failure=100,
+        enforcing_success_rate=0,
+        enforcing_local_origin_success_rate=0,
+        base_ejection_time=dt.timedelta(seconds=5),
+        max_ejection_time=dt.timedelta(seconds=30),
+        max_ejection_percent=100,
+    )
+
+
+def _peer(name: str, where: Sequence[str], settings: Settings, *, most_requests: int | None = None) -> Cluster:
     """A cluster of ours, spoken to in gRPC.
 
     No HTTP/2 pings: gRPC's own servers close a quiet connection that pings more than once in five minutes.
     """
     places = [address(one) for one in where]
-    sockets = [place.socket_address for place in places if place.socket_address]
-    named = any(not is_ip(one.address) for one in sockets)
+    hosts = [place.socket_address.address for place in places if place.socket_address]
+    # A name may stand for several behind one address, which get their shares as connections end now and then.
+    options = protocol_options(http2=True, pings=False, most_requests=most_requests if hosts else None)
     return Cluster(
         name=name,
-        type=ClusterDiscoveryType.STRICT_DNS if named else ClusterDiscoveryType.STATIC,
+        type=ClusterDiscoveryType.STATIC if all(map(is_ip, hosts)) else ClusterDiscoveryType.STRICT_DNS,
         connect_timeout=dt.timedelta(seconds=1),
         load_assignment=endpoints(name, places),
-        circuit_breakers=breakers(_MOST_QUESTIONS),
-        typed_extension_protocol_options={HTTP_OPTIONS: protocol_options(http2=True, pings=False)},
-        upstream_connection_options=UpstreamConnectionOptions(tcp_keepalive=TcpKeepalive()) if sockets else None,
+        circuit_breakers=breakers(_MOST_QUESTIONS, most_retries=_MOST_AGAIN),
+        typed_extension_protocol_options={HTTP_OPTIONS: options},
+        transport_socket=_tls(hosts, settings, mixed=len(hosts) < len(places)) if hosts else None,
+        upstream_connection_options=UpstreamConnectionOptions(tcp_keepalive=TcpKeepalive()) if hosts else None,
     )
+
+
+def _tls(hosts: Sequence[str], settings: Settings, *, mixed: bool) -> TransportSocket | None:
+    """Envoy's side of what `authz.tls` says of ours. `mixed`: there are Unix sockets among the addresses."""
+    if settings.sidecar_tls_ca:
+        if mixed:
+            raise UsageError("TLS is for HOST:PORT, and there is a unix:PATH too", "Name sidecars of one kind.")
+        names = [settings.sidecar_tls_name] if settings.sidecar_tls_name else hosts
+        certificate, key = settings.sidecar_tls_client_cert, settings.sidecar_tls_client_key
+        return tls(names, ca=settings.sidecar_tls_ca, certificate=certificate, key=key)
+    for name in ("sidecar_tls_cert", "sidecar_tls_client_cert", "sidecar_tls_name"):
+        if getattr(settings, name):
+            raise UsageError(
+                f"{name} is set, and sidecar_tls_ca is not: Envoy would speak to {hosts[0]} without TLS",
+                "Set sidecar_tls_ca to the authorities that the sidecar's certificate comes from.",
+            )
+    return None
 
 
 def address(text: str) -> Address:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -30,6 +30,9 @@ from envoy_data_plane.envoy.config.core.v3 import (
     TcpKeepalive,
     TransportSocket,
     TypedExtensionConfig,
+)
+from envoy_data_plane.envoy.config.core.v3 import (
+    HttpProtocolOptions as HttpCommonOptions,
 )
 from envoy_data_plane.envoy.config.endpoint.v3 import (
     ClusterLoadAssignment,
@@ -179,7 +182,7 @@ def endpoints(name: str, addresses: Iterable[Address]) -> ClusterLoadAssignment:
     )
 
 
-def breakers(most_requests: int) -> CircuitBreakers:
+def breakers(most_requests: int, *, most_retries: int | None = None) -> CircuitBreakers:
     """Bounds on what one cluster may have under way.
 
     Envoy's bound of 1024 connections and pending requests would otherwise undercut a larger `max_requests`.
@@ -190,15 +193,16 @@ def breakers(most_requests: int) -> CircuitBreakers:
                 max_requests=most_requests,
                 max_connections=max(most_requests, 1024),
                 max_pending_requests=max(most_requests, 1024),
+                max_retries=most_retries,
             ),
         ],
     )
 
 
-def protocol_options(*, http2: bool, pings: bool = True) -> Any:
+def protocol_options(*, http2: bool, pings: bool = True, most_requests: int | None = None) -> Any:
     """HTTP/1.1 or HTTP/2, said outright: what a document declares is not left to negotiation.
 
-    HTTP/2 pings find a dead peer; ESPv2 used the same 30 and 10 seconds.
+    HTTP/2 pings find a dead peer; ESPv2 used the same 30 and 10 seconds. `most_requests`: on one connection.
     """
     if not http2:
         explicit = HttpProtocolOptionsExplicitHttpConfig(http_protocol_options=Http1ProtocolOptions())
@@ -206,38 +210,55 @@ def protocol_options(*, http2: bool, pings: bool = True) -> Any:
         keepalive = KeepaliveSettings(interval=dt.timedelta(seconds=30), timeout=dt.timedelta(seconds=10))
         options = Http2ProtocolOptions(connection_keepalive=keepalive if pings else None)
         explicit = HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=options)
-    return Any.pack(HttpProtocolOptions(explicit_http_config=explicit))
+    common = HttpCommonOptions(max_requests_per_connection=most_requests) if most_requests else None
+    return Any.pack(HttpProtocolOptions(explicit_http_config=explicit, common_http_protocol_options=common))
 
 
 def _tls(one: Target, settings: Settings) -> TransportSocket:
     """TLS that checks the certificate's chain and its name. ESPv2 checked the chain only: any name passed."""
-    numeric = is_ip(one.host)
-    kind = SubjectAltNameMatcherSanType.IP_ADDRESS if numeric else SubjectAltNameMatcherSanType.DNS
-    name = SubjectAltNameMatcher(san_type=kind, matcher=StringMatcher(exact=one.host))
+    return tls(
+        [one.host],
+        ca=settings.backend_tls_ca,
+        certificate=settings.backend_tls_cert,
+        key=settings.backend_tls_key,
+        ciphers=settings.backend_tls_ciphers,
+        alpn="h2" if one.http2 else "http/1.1",
+    )
+
+
+def tls(
+    names: Sequence[str],
+    *,
+    ca: str,
+    certificate: str = "",
+    key: str = "",
+    ciphers: Iterable[str] = (),
+    alpn: str = "h2",
+) -> TransportSocket:
+    """TLS towards peers whose certificates are for one of `names`; the first of them is asked for, if it is no number.
+
+    `certificate` and `key`, which may be one file, are shown to peers that ask.
+    """
+    own = TlsCertificate(
+        certificate_chain=DataSource(filename=certificate), private_key=DataSource(filename=key or certificate)
+    )
     context = UpstreamTlsContext(
-        sni="" if numeric else one.host,
+        sni="" if is_ip(names[0]) else names[0],
         common_tls_context=CommonTlsContext(
-            alpn_protocols=["h2"] if one.http2 else ["http/1.1"],
-            tls_params=TlsParameters(cipher_suites=list(settings.backend_tls_ciphers)),
-            tls_certificates=_client_certificate(settings),
+            alpn_protocols=[alpn],
+            tls_params=TlsParameters(cipher_suites=list(ciphers)),
+            tls_certificates=[own] if certificate else [],
             validation_context=CertificateValidationContext(
-                trusted_ca=DataSource(filename=settings.backend_tls_ca),
-                match_typed_subject_alt_names=[name],
+                trusted_ca=DataSource(filename=ca), match_typed_subject_alt_names=[_san(name) for name in names]
             ),
         ),
     )
     return TransportSocket(name="envoy.transport_sockets.tls", typed_config=Any.pack(context))
 
 
-def _client_certificate(settings: Settings) -> list[TlsCertificate]:
-    if not settings.backend_tls_cert:
-        return []
-    return [
-        TlsCertificate(
-            certificate_chain=DataSource(filename=settings.backend_tls_cert),
-            private_key=DataSource(filename=settings.backend_tls_key or settings.backend_tls_cert),
-        )
-    ]
+def _san(name: str) -> SubjectAltNameMatcher:
+    kind = SubjectAltNameMatcherSanType.IP_ADDRESS if is_ip(name) else SubjectAltNameMatcherSanType.DNS
+    return SubjectAltNameMatcher(san_type=kind, matcher=StringMatcher(exact=name))
 
 
 def _resolvers(addresses: tuple[str, ...]) -> TypedExtensionConfig | None:

@@ -25,11 +25,14 @@ from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
 from envoy_data_plane.envoy.config.core.v3 import (
     AggregatedConfigSource,
     ApiVersion,
+    BackoffStrategy,
     ConfigSource,
     DataSource,
     ExtensionConfigSource,
     GrpcService,
     GrpcServiceEnvoyGrpc,
+    RetryPolicy,
+    RetryPolicyRetryHostPredicate,
     SubstitutionFormatString,
     TypedExtensionConfig,
 )
@@ -47,6 +50,7 @@ from envoy_data_plane.envoy.extensions.filters.http.ratelimit.v3 import RateLimi
 from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.extensions.filters.http.set_filter_state.v3 import Config as SetFilterState
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import PreviousHostsPredicate
 from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatcher
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 from envoy_data_plane.google.protobuf import Any
@@ -66,6 +70,11 @@ CHECK: Final = "envoy.filters.http.ext_authz"
 RATE_LIMIT: Final = "envoy.filters.http.ratelimit"
 LOGGED_PATH: Final = "authz.path"
 """The filter state that keeps the path for the access log."""
+
+_CHECK_AGAIN: Final = "connect-failure,refused-stream,reset,unavailable,cancelled"
+"""A Check changes nothing, so it may be asked twice: when a sidecar dies or stops, no caller needs to notice."""
+_CHARGE_AGAIN: Final = "connect-failure,refused-stream,reset-before-request"
+"""A charge that may have been made is not made again."""
 
 ADS: Final = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
 
@@ -117,7 +126,10 @@ def _rate_limit(settings: Settings) -> Any:
             status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
             rate_limited_as_resource_exhausted=True,
             disable_x_envoy_ratelimited_header=not settings.envoy_headers,
-            rate_limit_service=RateLimitServiceConfig(grpc_service=_sidecar(), transport_api_version=ApiVersion.V3),
+            rate_limit_service=RateLimitServiceConfig(
+                grpc_service=_sidecar(_CHARGE_AGAIN, patience=settings.quota_timeout),
+                transport_api_version=ApiVersion.V3,
+            ),
         )
     )
 
@@ -177,9 +189,29 @@ def _filter(row: Row, settings: Settings) -> HttpFilter:
     return HttpFilter(name=row.name, config_discovery=discovery, disabled=row.per_route)
 
 
-def _sidecar(timeout: float = 0.0) -> GrpcService:
-    envoy_grpc = GrpcServiceEnvoyGrpc(cluster_name=wire.SIDECAR_CLUSTER)
-    return GrpcService(envoy_grpc=envoy_grpc, timeout=dt.timedelta(seconds=timeout) if timeout else None)
+def _sidecar(retry_on: str, *, patience: float, timeout: float = 0.0) -> GrpcService:
+    """The sidecars, and what is asked again of another one, within the question's timeout.
+
+    `patience`: seconds until a sidecar's silence counts as a reset. Envoy takes the longest pause between two tries
+    for that, too (measured; its documentation does not say so).
+    """
+    elsewhere = RetryPolicyRetryHostPredicate(
+        name="envoy.retry_host_predicates.previous_hosts", typed_config=Any.pack(PreviousHostsPredicate())
+    )
+    return GrpcService(
+        envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=wire.SIDECAR_CLUSTER),
+        timeout=dt.timedelta(seconds=timeout) if timeout else None,
+        retry_policy=RetryPolicy(
+            retry_on=retry_on,
+            num_retries=2,
+            retry_host_predicate=[elsewhere],
+            # One that has nothing to do, because it is dead, is drawn again and again.
+            host_selection_retry_max_attempts=20,
+            retry_back_off=BackoffStrategy(
+                base_interval=dt.timedelta(milliseconds=5), max_interval=dt.timedelta(seconds=patience)
+            ),
+        ),
+    )
 
 
 # -- Check ----------------------------------------------------------------------------------------------------------
@@ -221,7 +253,7 @@ def check(headers: Iterable[str], settings: Settings) -> TypedExtensionConfig:
     """
     names = [StringMatcher(exact=name) for name in sorted(headers)]
     config = ExtAuthz(
-        grpc_service=_sidecar(settings.check_timeout),
+        grpc_service=_sidecar(_CHECK_AGAIN, patience=settings.check_timeout / 2, timeout=settings.check_timeout),
         transport_api_version=ApiVersion.V3,
         status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
         validate_mutations=True,

@@ -58,7 +58,7 @@ async def slowly(request: Request) -> Response:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def stage(tmp_path_factory: pytest.TempPathFactory, transport: str) -> AsyncIterator[Stage]:
     ours, others = Authority(tmp_path_factory.mktemp("ca")), Authority(tmp_path_factory.mktemp("others"))
     good, elsewhere, foreign = ours.leaf("good"), ours.leaf("elsewhere", "elsewhere.test"), others.leaf("foreign")
     async with contextlib.AsyncExitStack() as stack:

@@ -83,7 +83,7 @@ async def a_stage(directory: Path, **settings: Any) -> AsyncIterator[Stage]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def stage(tmp_path_factory: pytest.TempPathFactory, transport: str) -> AsyncIterator[Stage]:
     settings = {
         "health_path": "/healthz",
         "compression": True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,6 +123,65 @@ def test_the_bootstrap_names_sidecar_and_control_plane() -> None:
     assert set(clusters) == {wire.SIDECAR_CLUSTER, wire.XDS_CLUSTER}
     assert clusters[wire.XDS_CLUSTER]["type"] == "STRICT_DNS"
     assert document["layeredRuntime"]["layers"][0]["staticLayer"]["re2.max_program_size.error_level"] == 10_000
+
+
+def sidecars_of(document: bootstrap.Document) -> dict[str, Any]:
+    return next(one for one in document["staticResources"]["clusters"] if one["name"] == wire.SIDECAR_CLUSTER)
+
+
+def dynamic(*sidecars: str, **settings: object) -> bootstrap.Document:
+    return bootstrap.dynamic(Settings(**settings), sidecars=sidecars, xds="unix:/x", admin="unix:/a", node_id="e")
+
+
+@pytest.mark.parametrize(
+    "sidecars", [["127.0.0.1:1", "[::1]:2"], ["a.example:1", "10.0.0.1:1"], ["unix:/a", "unix:/b"]]
+)
+@pytest.mark.parametrize("secured", [False, True])
+async def test_envoy_accepts_several_sidecars(tmp_path: Path, sidecars: list[str], secured: bool) -> None:
+    certificate, key = map(str, listeners.self_signed(tmp_path))
+    files = {"sidecar_tls_ca": certificate, "sidecar_tls_client_cert": certificate, "sidecar_tls_client_key": key}
+    document = dynamic(*sidecars, **files if secured else {})
+    path = tmp_path / "envoy.json"
+    path.write_text(json.dumps(document))
+
+    code, output = await envoy("--mode", "validate", "-c", str(path), "-l", "warning")
+
+    assert code == 0, output
+    (places,) = sidecars_of(document)["loadAssignment"]["endpoints"]
+    assert len(places["lbEndpoints"]) == 2
+    assert ("transportSocket" in sidecars_of(document)) == (secured and not sidecars[0].startswith("unix:"))
+
+
+@pytest.mark.parametrize(
+    ("sidecars", "name", "sni", "names"),
+    [
+        (["a.example:1", "10.0.0.1:1"], "", "a.example", ["a.example", "10.0.0.1"]),
+        (["10.0.0.1:1"], "", None, ["10.0.0.1"]),
+        (["10.0.0.1:1", "10.0.0.2:1"], "sidecar.example", "sidecar.example", ["sidecar.example"]),
+    ],
+)
+def test_a_sidecars_certificate_must_be_for_its_host_or_the_name_set(
+    sidecars: list[str], name: str, sni: str | None, names: list[str]
+) -> None:
+    document = dynamic(*sidecars, sidecar_tls_ca="/ca", sidecar_tls_name=name)
+
+    context = sidecars_of(document)["transportSocket"]["typedConfig"]
+    wanted = context["commonTlsContext"]["validationContext"]["matchTypedSubjectAltNames"]
+    assert context.get("sni") == sni
+    assert [one["matcher"]["exact"] for one in wanted] == names
+
+
+@pytest.mark.parametrize("setting", ["sidecar_tls_cert", "sidecar_tls_client_cert", "sidecar_tls_name"])
+def test_half_of_tls_is_told_before_envoy_speaks_without_it(setting: str) -> None:
+    with pytest.raises(UsageError, match=f"{setting} is set, and sidecar_tls_ca is not"):
+        dynamic("127.0.0.1:1", **{setting: "/file"})
+
+    assert dynamic("unix:/s", **{setting: "/file"})
+
+
+def test_tls_and_unix_sockets_do_not_mix() -> None:
+    with pytest.raises(UsageError, match="one kind"):
+        dynamic("127.0.0.1:1", "unix:/s", sidecar_tls_ca="/ca")
 
 
 @pytest.mark.parametrize("text", ["", "host", "host:", "host:x", "unix:" + "p" * 108])
