@@ -13,6 +13,7 @@ import itertools
 import json
 import logging
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -233,8 +234,9 @@ def _say(writer: asyncio.StreamWriter, *message: object) -> None:
 
 
 def _window(said: list[Any]) -> Window:
-    key, start, end = said
-    return Window(tuple(key), start, end)
+    (*names, subject), start, end = said
+    # Every window of a limit has the same names; only its subject is its own.
+    return Window((*map(sys.intern, names), subject), start, end)
 
 
 def _entry(said: list[Any]) -> Entry:

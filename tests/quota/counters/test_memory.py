@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-import gc
-import time
-import tracemalloc
-
 import pytest
 
 from authz.quota.counters.base import Charge, Spent
 from authz.quota.counters.memory import MemoryCounters
 
 NOW = 1_800_000_000
-MANY = 100_000
 
 
 def a_charge(who: str, window: int = 0, *, limit: int = 10, amount: int = 1, anonymous: bool = False) -> Charge:
@@ -71,34 +66,3 @@ def test_a_stranger_without_a_limit_passes_uncounted(amount: int) -> None:
 
     assert counters.spend([a_charge("address:1", limit=-1, amount=amount, anonymous=True)], NOW).admitted
     assert counters.held() == 0
-
-
-def test_a_hundred_thousand_counters_fit_in_60_mb() -> None:
-    tracemalloc.start()
-    counters = MemoryCounters()
-    for number in range(MANY):
-        counters.spend([a_charge(f"consumer:{number}")], NOW)
-    held, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-
-    assert counters.held() == MANY
-    assert held < 60 * 2**20
-
-
-def test_no_spend_pauses_for_the_freeing_of_a_hundred_thousand_counters() -> None:
-    """5 ms is the goal. The thread's own time is measured, since a busy machine takes any call's turn away at will."""
-    assert any(_longest_spend_after_a_full_window() < 0.005 for _ in range(3))
-
-
-def _longest_spend_after_a_full_window() -> float:
-    counters = MemoryCounters()
-    for number in range(MANY):
-        counters.spend([a_charge(f"consumer:{number}")], NOW)
-    charge = [a_charge("consumer:1", 1, limit=-1)]
-    longest = 0.0
-    gc.collect()
-    while counters.held() > 1 or not longest:
-        began = time.thread_time()
-        counters.spend(charge, NOW + 60)
-        longest = max(longest, time.thread_time() - began)
-    return longest
