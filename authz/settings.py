@@ -75,7 +75,7 @@ class Settings:
         above_zero=True,
     )
     metrics_port: int = _setting(
-        0, "process", "Port of a Prometheus endpoint on loopback; 0: none (extra `prometheus`).",
+        0, "process", "Port of a Prometheus endpoint on loopback, for all workers; 0: none (extra `prometheus`).",
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "warning", "process", "The sidecar's own log level.", espv2="--enable_debug")

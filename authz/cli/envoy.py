@@ -41,7 +41,7 @@ def envoy() -> None:
 @sidecars_option
 @format_option
 @click.option("--config-id", metavar="ID", default="", help="The config that operations name; none: as deployed.")
-@settings_options("data_dir", "backend", "port", "host")
+@settings_options("data_dir", "backend", "port", "host", "workers")
 def config(
     files: tuple[Path, ...], service: str, sidecars: tuple[str, ...], form: str, config_id: str, settings: Settings
 ) -> None:
@@ -58,21 +58,37 @@ def config(
     configs = _identified(compiled_or_raise(texts, service).configs, texts, config_id, settings)
     services = tuple(LiveService(config.name, (LiveConfig(config),)) for config in configs)
     snapshot = build(Inventory(0, services), settings)
-    _print(bootstrap.static(snapshot, settings, sidecars=sidecars), form)
+    _print(bootstrap.static(snapshot, settings, sidecars=_all_workers(sidecars, settings)), form)
 
 
-@envoy.command("bootstrap", examples=("authz envoy bootstrap --xds 127.0.0.1:9002 --sidecar 127.0.0.1:9001",))
+@envoy.command(
+    "bootstrap",
+    examples=(
+        "authz envoy bootstrap --xds 127.0.0.1:9002 --sidecar 127.0.0.1:9001",
+        "authz envoy bootstrap --xds unix:/run/xds.sock --sidecar unix:/run/authz.sock --workers 4",
+    ),
+)
 @click.option("--xds", required=True, metavar="ADDRESS", help="Where `authz serve` serves ADS: HOST:PORT or unix:PATH.")
 @sidecars_option
 @click.option("--admin", default="127.0.0.1:9901", metavar="ADDRESS", help="Envoy's admin interface.  [127.0.0.1:9901]")
 @click.option("--node-id", default="authz", metavar="ID", help="How Envoy introduces itself.  [authz]")
 @format_option
-@settings_options("sidecar_tls_ca", "sidecar_tls_client_cert", "sidecar_tls_client_key", "sidecar_tls_name", only=())
+@settings_options(
+    "workers", "sidecar_tls_ca", "sidecar_tls_client_cert", "sidecar_tls_client_key", "sidecar_tls_name", only=()
+)
 def bootstrap_(xds: str, sidecars: tuple[str, ...], admin: str, node_id: str, form: str, settings: Settings) -> None:
     """Print a bootstrap that fetches everything else from `authz serve` over ADS."""
     from authz.xds import bootstrap
 
-    _print(bootstrap.dynamic(settings, sidecars=sidecars, xds=xds, admin=admin, node_id=node_id), form)
+    everyone = _all_workers(sidecars, settings)
+    _print(bootstrap.dynamic(settings, sidecars=everyone, xds=xds, admin=admin, node_id=node_id), form)
+
+
+def _all_workers(sidecars: Sequence[str], settings: Settings) -> list[str]:
+    """Each sidecar stands for all of its workers."""
+    from authz.sidecar.endpoints import endpoints
+
+    return [place for first in sidecars for place in endpoints(first, settings.workers)]
 
 
 def _identified(

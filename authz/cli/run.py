@@ -43,9 +43,15 @@ def up(runners: Runners, files: tuple[Path, ...], service: str, force: bool, as_
     return _run(start, as_json=as_json)
 
 
-@click.command(cls=Command, examples=("authz serve --sidecar-address 0.0.0.0:9001 --xds-address 0.0.0.0:9002",))
+@click.command(
+    cls=Command,
+    examples=(
+        "authz serve --sidecar-address 0.0.0.0:9001 --xds-address 0.0.0.0:9002",
+        "authz serve --sidecar-address 127.0.0.1:9001 --xds-address 127.0.0.1:9101 --workers 4",
+    ),
+)
 @json_option
-@settings_options("sidecar_address", "xds_address", "data_dir")
+@settings_options("sidecar_address", "xds_address", "workers", "data_dir")
 @click.pass_obj
 def serve(runners: Runners, as_json: bool, settings: Settings) -> int:
     """Run everything but Envoy.

@@ -81,6 +81,19 @@ def test_the_bootstrap_names_both_addresses():
     assert "/run/authz.sock" in result.stdout
 
 
+def test_the_bootstrap_names_every_worker_of_every_sidecar():
+    sidecars = ("--sidecar", "unix:/run/authz.sock", "--sidecar", "10.0.0.2:9001")
+    result = run("envoy", "bootstrap", "--xds", "10.0.0.1:9002", *sidecars, "--workers", "3", "--format", "json")
+
+    assert result.exit_code == 0, result.output
+    (cluster, _) = json.loads(result.stdout)["staticResources"]["clusters"]
+    places = [one["endpoint"]["address"] for one in cluster["loadAssignment"]["endpoints"][0]["lbEndpoints"]]
+    assert [place["pipe"]["path"] for place in places if "pipe" in place] == [
+        "/run/authz.sock", "/run/authz.sock.1", "/run/authz.sock.2",
+    ]  # fmt: skip
+    assert [place["socketAddress"]["portValue"] for place in places if "socketAddress" in place] == [9001, 9002, 9003]
+
+
 @pytest.mark.parametrize("address", ["9001", "host", "host:port"])
 def test_an_address_that_is_none_is_refused(address):
     result = run("envoy", "bootstrap", "--xds", "10.0.0.1:9002", "--sidecar", address)
