@@ -99,8 +99,7 @@ PLACES: dict[str, Place] = {
 
 
 @pytest.fixture(params=PLACES.values(), ids=PLACES)
-async def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Make]:
-    monkeypatch.setattr("authz.quota.counters.redis.ledger._BEAT", 0.1)
+async def make(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
     async with request.param() as make:
         yield make
 
@@ -372,8 +371,8 @@ async def test_processes_that_come_and_go_are_counted(make: Make) -> None:
         assert first.members == 1
         async with started(make) as second:
             assert second.members == 2
-            await until(lambda: first.members == 2)
-        await until(lambda: first.members == 1)
+            await until(lambda: first.members == 2, within=1)
+        await until(lambda: first.members == 1, within=1)
 
 
 @st.composite

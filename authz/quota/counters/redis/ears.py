@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
@@ -27,17 +27,18 @@ log = logging.getLogger("authz")
 
 
 def message(sender: str, windows: Sequence[Window]) -> str:
-    """A recall. JSON keeps the parts of a key apart, whatever is in them."""
+    """A recall; without windows, the word that a process has come or goes. JSON keeps the parts of a key apart."""
     return json.dumps([sender, [[window.key, window.start, window.end] for window in windows]])
 
 
-def recalled(text: bytes, listener: str) -> Iterable[Window]:
-    """The windows of a recall; none if it is the listener's own, or not a recall at all."""
+def recalled(text: bytes, listener: str) -> Sequence[Window] | None:
+    """The windows of a message; None if it is the listener's own, or not a message of ours at all."""
     try:
         sender, windows = json.loads(text)
-        return [] if sender == listener else [Window(tuple(map(str, key)), int(a), int(b)) for key, a, b in windows]
+        found = [Window(tuple(map(str, key)), int(start), int(end)) for key, start, end in windows]
     except (ValueError, TypeError):
-        return []
+        return None
+    return None if sender == listener else found
 
 
 class Ears:
@@ -52,14 +53,14 @@ class Ears:
         """Set once it listens or has failed for the first time."""
         self._told = False
 
-    async def listen(self, recall: Recalled) -> None:
-        """Hear recalls until cancelled."""
+    async def listen(self, recall: Recalled, changed: Callable[[], None]) -> None:
+        """Hear recalls, and of processes that come and go, until cancelled."""
         pause = _FIRST_PAUSE
         try:
             while True:
                 # A server that is away is the ledger's to tell.
                 with contextlib.suppress(LedgerLost):
-                    await self._hear(recall)
+                    await self._hear(recall, changed)
                 pause = _FIRST_PAUSE if self.open else min(2 * pause, _LONGEST_PAUSE)
                 self.open = False
                 self.tried.set()
@@ -67,7 +68,7 @@ class Ears:
         finally:
             self.open = False
 
-    async def _hear(self, recall: Recalled) -> None:
+    async def _hear(self, recall: Recalled, changed: Callable[[], None]) -> None:
         node = await self._anywhere()
         connection = await link.connect(node, self._limit)
         try:
@@ -76,7 +77,10 @@ class Ears:
             self.tried.set()
             self._told = False
             while True:
-                for window in recalled(await self._next(connection), self._name):
+                windows = recalled(await self._next(connection), self._name)
+                if windows == []:
+                    changed()
+                for window in windows or ():
                     recall(window)
         except TimeoutError:
             raise trouble.late(node.place, self._limit) from None

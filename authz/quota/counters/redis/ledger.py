@@ -40,6 +40,8 @@ class RedisLedger:
         self._route = route(self._site, timeout, self._lease.load, self._register.load)
         self._ears = ears.Ears(self._name, timeout, self._anywhere)
         self._members = 1
+        self._changed = asyncio.Event()
+        """Somebody has come or goes."""
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -55,10 +57,12 @@ class RedisLedger:
     async def start(self, recalled: Recalled) -> None:
         """Connect, as far as that is possible now, and keep at it."""
         await self._beat()
-        self._begin(self._ears.listen(recalled))
+        self._begin(self._ears.listen(recalled, self._changed.set))
         self._begin(self._keep_beating())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ears.tried.wait(), self._limit)
+            async with asyncio.timeout(self._limit):
+                await self._ears.tried.wait()
+        await self.recall(())
 
     async def settle(self, entries: Sequence[Entry]) -> Sequence[Settlement | LedgerLost]:
         """Make each entry's step, in order; all that is asked for at once travels together.
@@ -83,7 +87,7 @@ class RedisLedger:
         return int(reply[0]) + int(reply[1]) / 1e6
 
     async def recall(self, windows: Sequence[Window]) -> None:
-        """Ask whoever holds units of these windows to give them back."""
+        """Ask whoever holds units of these windows to give them back; without any, say that one comes or goes."""
         words = ("PUBLISH", ears.CHANNEL, ears.message(self._name, windows))
         with contextlib.suppress(LedgerLost):
             await self._ask([Command(step.slot_of(MEMBERS), words)])
@@ -94,6 +98,7 @@ class RedisLedger:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._beat(stay=False)
+        await self.recall(())
         await self._route.close()
 
     # -- asking -----------------------------------------------------------------------------------------------
@@ -131,7 +136,10 @@ class RedisLedger:
 
     async def _keep_beating(self) -> None:
         while True:
-            await asyncio.sleep(_BEAT)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_BEAT):  # wait_for may swallow a cancellation before Python 3.12
+                    await self._changed.wait()
+            self._changed.clear()
             await self._beat()
 
     async def _beat(self, *, stay: bool = True) -> None:
