@@ -41,6 +41,8 @@ class Replies:
         self._pads = settings.pad_user_info
         self._fixed: dict[tuple[object, ...], bytes] = {}
         self._by_key: dict[tuple[object, ...], bytes] = {}
+        # A consumer whose key is at hand should not need a reply built anew: it costs more than everything else.
+        self._most_by_key = max(_REMEMBERED, settings.key_cache_size)
         self._of_consumer = lru_cache(_REMEMBERED)(self._consumer)
         self._of_token = lru_cache(_REMEMBERED)(self._user_info)
 
@@ -55,7 +57,7 @@ class Replies:
         """The usual allow: nothing in it is the call's own."""
         key = (rule.service, rule.config, rule.selector, consumer.number, consumer.name, consumer.kind)
         if (reply := self._by_key.get(key)) is None:
-            if len(self._by_key) >= _REMEMBERED:
+            if len(self._by_key) >= self._most_by_key:
                 self._by_key.clear()
             reply = self._by_key[key] = self._build(verdict, call)
         return reply

@@ -41,7 +41,7 @@ def spread_ratio(many: int, few: int) -> float:
 def _check(count: int) -> CheckServicer:
     settings = Settings()
     live = Live(compile_book(an_inventory(a_service(an_operation("GetShelf", BY_KEY))), settings))
-    keys = KeyCache(lambda _: None, 2 * count)
+    keys = KeyCache(lambda _: None, max(50, 2 * count))
     for number in range(count):
         digest = key_digest(text_of(number))
         keys._remember(digest, ApiKey(str(number), digest, Consumer(number + 1, f"consumer-{number}")))
