@@ -64,15 +64,41 @@ class Method:
     handler: Handler
     shared: Shared
 
+    def ask(self, message: bytes) -> bytes | Awaitable[bytes]:
+        """The handler's answer.
+
+        Raises:
+            Rejected: the call ends with a status.
+        """
+        try:
+            return self.handler(message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this call only
+            raise Rejected(self.failure(error)) from None
+
+    def failure(self, error: BaseException) -> framing.Headers:
+        """The answer when the handler raised."""
+        if isinstance(error, Refusal):
+            return framing.refusal(error.code, error.message)
+        log.error("%s failed", self.path, exc_info=error)
+        return framing.refusal(framing.INTERNAL, "the call failed here; the log says why")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the headers of a request say."""
+
+    method: Method
+    timeout: bytes | None
+
 
 class Call:
-    """A request without an answer yet: still on its way in, or waiting for its handler."""
+    """A request that cannot be answered at once: still on its way in, or waiting for its handler."""
 
     __slots__ = ("_body", "_deadline", "_method", "_task", "_timeout", "age")
 
-    def __init__(self, method: Method, timeout: bytes | None) -> None:
-        self._method = method
-        self._timeout = timeout
+    def __init__(self, request: Request) -> None:
+        self._method = request.method
+        self._timeout = request.timeout
         self._body: bytearray | None = None
         self._task: asyncio.Future[bytes] | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -90,10 +116,7 @@ class Call:
             return None
         if self._body is not None:
             self.release()
-        try:
-            return self._method.handler(message if isinstance(message, bytes) else bytes(message))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this call only
-            raise Rejected(self._failure(error)) from None
+        return self._method.ask(bytes(message))
 
     def _hold(self, data: bytes) -> bytearray:
         """Keep a part until the rest has come; all of it so far."""
@@ -127,7 +150,7 @@ class Call:
         if done.cancelled():  # not by us, or nobody would ask: what it waited for was shut down
             raise Rejected(STOPPED)
         if (error := done.exception()) is not None:
-            raise Rejected(self._failure(error))
+            raise Rejected(self._method.failure(error))
         return done.result()
 
     def release(self) -> None:
@@ -148,10 +171,3 @@ class Call:
     def arriving(self) -> bool:
         """Whether its request is not complete yet."""
         return self._task is None
-
-    def _failure(self, error: BaseException) -> framing.Headers:
-        """The answer when the handler raised."""
-        if isinstance(error, Refusal):
-            return framing.refusal(error.code, error.message)
-        log.error("%s failed", self._method.path, exc_info=error)
-        return framing.refusal(framing.INTERNAL, "the call failed here; the log says why")

@@ -82,6 +82,11 @@ def message(body: bytes | bytearray, limit: int, ended: bool) -> bytes | bytearr
     return None
 
 
+def is_message(body: bytes) -> bool:
+    """Whether a body is one uncompressed message and nothing else."""
+    return body[:PREFIX] == _PREFIX.pack(0, max(len(body) - PREFIX, 0))
+
+
 def prefixed(reply: bytes) -> bytes:
     """A message as it travels."""
     return _PREFIX.pack(0, len(reply)) + reply

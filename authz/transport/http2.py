@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, ClassVar, Final, cast
 
@@ -22,8 +23,8 @@ import ngh2
 from ngh2 import ErrorCode, NGH2Error, Setting
 
 from authz.transport import framing
-from authz.transport.calls import STOPPED, Call, Method, Shared
-from authz.transport.framing import Rejected
+from authz.transport.calls import STOPPED, Call, Method, Request, Shared
+from authz.transport.framing import Headers, Rejected
 from authz.transport.limits import Limits
 
 _GOODBYE: Final = b"draining"
@@ -41,6 +42,10 @@ _SAYS: Final = "HTTP/2 engine error: "
 _NEVER_ENDED: Final = framing.refusal(framing.DEADLINE_EXCEEDED, "the request did not arrive in time")
 _TOO_LATE: Final = framing.refusal(framing.DEADLINE_EXCEEDED, "the answer was not there in time")
 
+_REMEMBERED: Final = 2
+"""Header lists of a connection: Envoy's for a Check and for a RateLimit, each the same for every call."""
+_REMEMBERED_BYTES: Final = 1000
+
 
 class Connection(asyncio.Protocol):
     """The server's side of one connection. `closed` is done when it is over."""
@@ -52,6 +57,9 @@ class Connection(asyncio.Protocol):
         self._shared = shared
         self._limits = shared.limits
         self._loop = asyncio.get_running_loop()
+        self._most = shared.limits.message + framing.PREFIX
+        self._known: deque[tuple[Headers, Request]] = deque(maxlen=_REMEMBERED)
+        self._asked: dict[int, Request] = {}  # by stream, until the first part of the body
         self._calls: dict[int, Call] = {}
         self._cut: list[int] = []
         self.closed: asyncio.Future[None] = self._loop.create_future()
@@ -91,8 +99,8 @@ class Connection(asyncio.Protocol):
             elif isinstance(event, ngh2.RequestReceived):
                 self._on_request(event)
             elif isinstance(event, ngh2.StreamClosed):
-                if self._calls:  # else all that were asked are answered
-                    self._on_closed(event)
+                if self._asked or self._calls:  # else all that were asked are answered
+                    self._drop(event.stream_id)  # nothing is left of it where it has been answered
             elif (act := self.RARE.get(type(event))) is not None:
                 act(self, event)
         self._flush()
@@ -114,7 +122,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - it makes no difference
         """Nobody waits for the answers any more."""
         self._shared.connections.discard(self)
-        for stream in list(self._calls):
+        for stream in self._open():
             self._drop(stream)
         if not self.closed.done():
             self.closed.set_result(None)
@@ -123,24 +131,36 @@ class Connection(asyncio.Protocol):
 
     def _on_request(self, event: ngh2.RequestReceived) -> None:
         self._controls = 0
-        fields = dict(event.headers)
-        method = self._shared.methods.get(fields.get(b":path", b""))
-        if method is None or fields.get(b"content-type") != framing.GRPC or fields.get(b":method") != b"POST":
+        stream, headers = event.stream_id, event.headers
+        for known, request in self._known:
+            if known == headers:
+                self._asked[stream] = request
+                break
+        else:
             try:
-                framing.check_request(fields, known=method is not None)
+                self._asked[stream] = self._understood(headers)
             except Rejected as rejected:
-                self._refuse(event.stream_id, rejected.headers, ended=event.end_stream)
+                self._refuse(stream, rejected.headers, ended=event.end_stream)
                 return
-        self._calls[event.stream_id] = Call(cast("Method", method), fields.get(b"grpc-timeout"))
         if event.end_stream:
-            self._take(event.stream_id, b"", True)
+            self._take(stream, b"", True)
+
+    def _understood(self, headers: Headers) -> Request:
+        """What headers mean; remembered, because a peer says the same again and again.
+
+        Raises:
+            Rejected: they begin no call.
+        """
+        fields = dict(headers)
+        method = self._shared.methods.get(fields.get(b":path", b""))
+        framing.check_request(fields, known=method is not None)
+        request = Request(cast("Method", method), fields.get(b"grpc-timeout"))
+        if sum(len(name) + len(value) for name, value in headers) < _REMEMBERED_BYTES:
+            self._known.append((headers, request))
+        return request
 
     def _on_trailers(self, event: ngh2.TrailersReceived) -> None:
         self._take(event.stream_id, b"", True)
-
-    def _on_closed(self, event: ngh2.StreamClosed) -> None:
-        if event.stream_id in self._calls:  # not answered: its caller has left
-            self._drop(event.stream_id)
 
     def _on_settings(self, event: ngh2.SettingsReceived) -> None:
         self._greeted = True
@@ -164,20 +184,30 @@ class Connection(asyncio.Protocol):
 
     def _take(self, stream: int, data: bytes, ended: bool) -> None:
         """A part of a request's body, mostly all of it."""
-        call = self._calls.get(stream)
-        if call is None:
-            return
+        request = self._asked.pop(stream, None)
         try:
-            reply = call.take(data, ended)
+            if request is not None and ended and len(data) <= self._most and framing.is_message(data):
+                reply: bytes | Awaitable[bytes] | None = request.method.ask(data[framing.PREFIX :])
+            else:
+                if request is not None:
+                    self._begun(stream, request)
+                call = self._calls.get(stream)
+                reply = call.take(data, ended) if call is not None else None
         except Rejected as rejected:
             self._drop(stream)
             self._refuse(stream, rejected.headers, ended=ended)
             return
         if isinstance(reply, bytes):
-            del self._calls[stream]
+            self._calls.pop(stream, None)
             self._answer(stream, reply)
         elif reply is not None:
+            call = self._calls.get(stream) or self._begun(stream, cast("Request", request))
             call.wait(reply, partial(self._settled, stream), partial(self._late, stream))
+
+    def _begun(self, stream: int, request: Request) -> Call:
+        """From here on there is more to a stream than what its headers say."""
+        call = self._calls[stream] = Call(request)
+        return call
 
     def _settled(self, stream: int, done: asyncio.Future[bytes]) -> None:
         """A handler that waited is done."""
@@ -197,7 +227,13 @@ class Connection(asyncio.Protocol):
         self._flush_soon()
 
     def _drop(self, stream: int) -> None:
-        self._calls.pop(stream).drop()
+        self._asked.pop(stream, None)
+        if (call := self._calls.pop(stream, None)) is not None:
+            call.drop()
+
+    def _open(self) -> list[int]:
+        """The streams without an answer."""
+        return [*self._asked, *self._calls]
 
     def _answer(self, stream: int, message: bytes) -> None:
         http2 = self._http2
@@ -271,7 +307,7 @@ class Connection(asyncio.Protocol):
         limits = self._limits
         stuck = self._blocked or self._transport.is_closing() or self._is_stuck()
         self._stalled = self._stalled + 1 if stuck else 0
-        self._idle = 0 if self._active or self._calls else self._idle + 1
+        self._idle = 0 if self._active or self._asked or self._calls else self._idle + 1
         self._age += 1
         self._controls, self._active = 0, False
         if self._stalled > limits.stalled:
@@ -291,6 +327,8 @@ class Connection(asyncio.Protocol):
         return bool(before) and self._queued >= before
 
     def _end_old_requests(self) -> None:
+        while self._asked:  # ages are kept by calls
+            self._begun(*self._asked.popitem())
         for stream, call in list(self._calls.items()):
             call.age += 1
             if call.arriving and call.age > self._limits.request:
@@ -308,7 +346,7 @@ class Connection(asyncio.Protocol):
 
     def stop(self) -> None:
         """End what runs, saying so, and the connection."""
-        for stream in list(self._calls):
+        for stream in self._open():
             self._drop(stream)
             self._refuse(stream, STOPPED, ended=True)
         self._flush()

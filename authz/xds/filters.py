@@ -199,7 +199,7 @@ def _sidecar(retry_on: str, *, patience: float, timeout: float = 0.0) -> GrpcSer
         name="envoy.retry_host_predicates.previous_hosts", typed_config=Any.pack(PreviousHostsPredicate())
     )
     return GrpcService(
-        envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=wire.SIDECAR_CLUSTER),
+        envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=wire.SIDECAR_CLUSTER, skip_envoy_headers=True),
         timeout=dt.timedelta(seconds=timeout) if timeout else None,
         retry_policy=RetryPolicy(
             retry_on=retry_on,
