@@ -193,16 +193,16 @@ class MachineLedger:
             with contextlib.suppress(OSError):
                 reader, writer = await asyncio.open_unix_connection(str(self._path), limit=_LONGEST_LINE)
                 self._writer, pause = writer, _FIRST_PAUSE
-                tried.set()
-                await self._listen(reader, writer)
+                await self._listen(reader, writer, tried)
             tried.set()
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, greeted: asyncio.Event) -> None:
         try:
             while line := await reader.readline():
                 self._hear(json.loads(line))
+                greeted.set()  # the first that comes is the number of members
         except (ValueError, TypeError, LookupError) as error:
             log.error("the machine's ledger makes no sense: %r", error)  # noqa: TRY400 - it says enough
         finally:

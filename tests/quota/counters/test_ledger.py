@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import functools
 import itertools
+import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +33,7 @@ from authz.quota.counters.ledger import (
     Window,
     Wish,
 )
+from authz.quota.counters.machine import LedgerHost, MachineLedger
 from authz.quota.counters.redis import RedisLedger
 from harness import redis_server
 from harness.waiting import until
@@ -89,8 +92,22 @@ async def on_a_server(binary: Any) -> AsyncIterator[Make]:
         yield lambda: RedisLedger(server.url, timeout=2)
 
 
+@contextlib.asynccontextmanager
+async def on_this_machine() -> AsyncIterator[Make]:
+    # A socket's path may have 108 characters at most, so it is not in the test's own directory.
+    with tempfile.TemporaryDirectory(prefix="authz-") as name:
+        path = Path(name) / "ledger.sock"
+        host = LedgerHost(path)
+        await host.start()
+        try:
+            yield lambda: MachineLedger(path, timeout=2)
+        finally:
+            await host.close()
+
+
 PLACES: dict[str, Place] = {
     "memory": in_memory,
+    "machine": on_this_machine,
     **{
         name: functools.partial(on_a_server, binary)
         for name, binary in zip(redis_server.NAMES, redis_server.BINARIES, strict=True)
