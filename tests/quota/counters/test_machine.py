@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from authz.quota.counters.ledger import GRACE, Balance, Entry, LedgerLost, Line, Settlement, Window, Wish
+from authz.quota.counters.ledger import GRACE, SHARE, Balance, Entry, LedgerLost, Line, Settlement, Window, Wish
 from authz.quota.counters.machine import LedgerHost, MachineLedger
 from harness.waiting import until
+from quota.counters.worker import workers
 
 NOW = 1_800_000_000.0
 MINUTE = Window(("bookstore", "reads", "consumer:1"), int(NOW), int(NOW) + 60)
@@ -239,3 +240,47 @@ async def test_a_step_of_many_entries_is_one_message(path: Path) -> None:
 
     assert heard == [("settle", 50)]
     assert settled == [Settlement((1,), (Balance(0, 1, 0),), NOW)] * 50
+
+
+# -- with processes of their own ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def shared(path: Path) -> AsyncIterator[str]:
+    """A ledger by this machine's clock, as processes are told of it."""
+    host = LedgerHost(path)
+    await host.start()
+    yield f"machine:{path}"
+    await host.close()
+
+
+async def test_processes_admit_exactly_the_limit(shared: str) -> None:
+    async with workers(shared, 3) as everybody:
+        for limit in (2, 60, 3000):
+            reports = await asyncio.gather(*(one.drain(limit, **{f"limit-{limit}": limit}) for one in everybody))
+            assert sum(report["admitted"] for report in reports) == limit
+            assert sum(report["lost"] for report in reports) == 0
+
+
+async def test_one_that_is_killed_takes_with_it_no_more_than_it_held(shared: str) -> None:
+    async with workers(shared, 2) as (killed, other):
+        spent = (await killed.drain(10, reads=1000))["admitted"]
+        await killed.kill()
+        report = await other.drain(1100, reads=1000)
+
+    assert 1000 - 1000 // SHARE <= spent + report["admitted"] <= 1000
+
+
+async def test_one_that_leaves_gives_back_what_it_did_not_spend(shared: str) -> None:
+    async with workers(shared, 1) as (leaving,):
+        await leaving.drain(10, reads=1000)
+    async with workers(shared, 1) as (other,):
+        assert (await other.drain(1000, reads=1000))["admitted"] == 990
+
+
+async def test_steady_load_asks_seldom(shared: str) -> None:
+    async with workers(shared, 2) as everybody:
+        reports = await asyncio.gather(*(one.drain(2000, reads=100_000) for one in everybody))
+
+    assert sum(report["admitted"] for report in reports) == 4000
+    assert sum(report["settled"] for report in reports) <= 4000 * 0.05

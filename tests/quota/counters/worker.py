@@ -1,4 +1,4 @@
-"""A process of its own that counts on a shared Redis, and the handle on it.
+"""A process of its own that counts on a shared Redis, or on the ledger of this machine; and the handle on it.
 
 What it is told comes as a line of JSON on its standard input, what it answers goes as one to its standard output.
 """
@@ -62,7 +62,10 @@ class Worker:
 async def workers(
     url: str, count: int, *, skews: Sequence[float] = (), share: bool = False
 ) -> AsyncIterator[list[Worker]]:
-    """So many processes, all started; `skews` is how far the wall clock of each is off."""
+    """So many processes, all started; `skews` is how far the wall clock of each is off.
+
+    `url` is a Redis', or `machine:` and the path of a ledger's socket.
+    """
     root = Path(__file__).parents[3]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     processes = [
@@ -91,11 +94,14 @@ class Counting:
 
     def __init__(self, url: str, *, share: bool) -> None:
         from authz.quota.counters.leases import LeasedCounters
+        from authz.quota.counters.machine import MachineLedger
         from authz.quota.counters.redis import RedisLedger
         from authz.telemetry import Tally
 
         self.tally = Tally()
-        self.counters = LeasedCounters(RedisLedger(url), self.tally, share=share)
+        kind, _, path = url.partition(":")
+        ledger = MachineLedger(Path(path)) if kind == "machine" else RedisLedger(url)
+        self.counters = LeasedCounters(ledger, self.tally, share=share)
         self.tasks: list[asyncio.Task[None]] = []
         self.said: list[str] = []
         self.clear()
