@@ -12,6 +12,7 @@ The nouns, the same words in code, command line, SQL and README:
 * **Inventory** is all of it at one **Revision** of the store.
 * **Rulebook** is the Inventory compiled for look-ups; **Snapshot** is the Inventory as Envoy resources.
 * **Call** is one request as Envoy describes it; a **Verdict** says whether it may pass.
+* **Sidecar** is what answers Envoy's questions: one process, or a **Leader** with its **Workers**.
 * **Ask** is one question of the rate limit filter; **Charges** what it costs; **Answer** what is left.
 """
 
