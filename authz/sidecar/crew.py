@@ -32,8 +32,10 @@ Serves = Callable[[int, int, str], None]
 
 _MODULE: Final = "authz.sidecar.worker"
 _START: Final = 30.0
+_START_OF_EACH: Final = 2.0
+"""Seconds: most of a start is imports, and all workers start at once on whatever processors there are."""
 _TAKE_SECONDS: Final = 10.0
-"""How long a worker may be at work on a book beside what fetching may take; starting is part of it."""
+"""How long a worker that serves may be at work on a book, beside what fetching may take."""
 _END_SECONDS: Final = 3.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 10.0
@@ -95,12 +97,13 @@ class Crew:
             StateError: one cannot.
         """
         workers = self._workers
-        await self._wait(lambda: all(one.serving for one in workers) or any(one.failure for one in workers), _START)
+        seconds = self._start_seconds
+        await self._wait(lambda: all(one.serving for one in workers) or any(one.failure for one in workers), seconds)
         for worker in workers:
             if worker.failure:
                 raise worker.failure
             if not worker.serving:
-                raise StateError(f"Worker {worker.number} does not serve after {_START:g} s", "Its log says why.")
+                raise StateError(f"Worker {worker.number} does not serve after {seconds:g} s", "Its log says why.")
 
     async def stop(self, grace: float) -> None:
         """Let them drain for at most `grace` seconds; none is left afterwards."""
@@ -122,11 +125,20 @@ class Crew:
         turn = self._turn + 1
         self._book, self._turn = await asyncio.to_thread(_packed, Take(turn, book)), turn
         self._tell(self._book)
-        await self._wait(lambda: all(one.has(turn) for one in self._workers), self._take_seconds)
-        for late in [one for one in self._workers if not one.has(turn)]:
-            log.error("worker %d has not taken the new rules within %g s: it is ended", late.number, self._take_seconds)
-            late.kill()
-            late.channel = None
+        await self._end_late(turn, self._settings.fetch_timeout + _TAKE_SECONDS, starting=False)
+        await self._end_late(turn, self._start_seconds, starting=True)
+
+    async def _end_late(self, turn: int, seconds: float, *, starting: bool) -> None:
+        """Wait until all have the book, those that are starting too or not; and for nobody longer than that."""
+
+        def late() -> list[_Worker]:
+            return [one for one in self._workers if not one.has(turn) and (starting or one.serving)]
+
+        await self._wait(lambda: not late(), seconds)
+        for worker in late():
+            log.error("worker %d has not taken the new rules within %g s: it is ended", worker.number, seconds)
+            worker.kill()
+            worker.channel = None
 
     def forget(self, digests: Iterable[bytes]) -> None:
         """Have all of them ask the store again for these keys."""
@@ -137,20 +149,19 @@ class Crew:
         self._tell(_packed(Forget(None)))
 
     @property
-    def _take_seconds(self) -> float:
-        return self._settings.fetch_timeout + _TAKE_SECONDS
+    def _start_seconds(self) -> float:
+        return _START + _START_OF_EACH * len(self._workers)
 
     def _tell(self, message: bytes) -> None:
         for worker in self._workers:
             if worker.channel is not None:
                 worker.channel.send_packed(message)
 
-    async def _wait(self, condition: Callable[[], object], seconds: float) -> bool:
-        """Whether it holds in time."""
+    async def _wait(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Until it holds, but not for longer."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait_for(lambda: bool(condition()))
-        return bool(condition())
+                await self._changed.wait_for(condition)
 
     # -- one worker -------------------------------------------------------------------------------------------
 
