@@ -21,6 +21,9 @@ MAX_MESSAGE: Final = 256 * 1024
 """Bytes of a request. Envoy's questions are a few hundred; its own header limit keeps them below this."""
 
 _OPTIONS: Final = (
+    # What `limits.Limits` says for the other transport. Without them one peer that reads no answers takes all there is.
+    ("grpc.max_concurrent_streams", 1024),
+    ("grpc.max_metadata_size", 16 * 1024),
     # Two gateways on one port would share its connections without a word.
     ("grpc.so_reuseport", 0),
     # Envoy may ping an idle connection as often as its cluster says; by default gRPC answers that with GOAWAY.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import weakref
 from typing import Any, Final
 
 from authz.tls import Tls
@@ -114,7 +115,15 @@ class Nghttp2Transport:
         return {"ssl": self._tls, "ssl_handshake_timeout": self._shared.limits.greeting}
 
     def _accept(self) -> asyncio.Protocol:
-        return Connection(self._shared)
+        connection = Connection(self._shared)
+        if self._tls:
+            # asyncio tells a protocol nothing of a handshake that failed; it only drops it.
+            weakref.finalize(connection, self._dropped, connection.closed).atexit = False
+        return connection
+
+    def _dropped(self, closed: asyncio.Future[None]) -> None:
+        if not (closed.done() or self._shared.stopping):
+            self._shared.complaints.add("somebody", "did not get through the TLS handshake")
 
     def _tick(self) -> None:
         self._ticking = asyncio.get_running_loop().call_later(_TICK, self._tick)

@@ -103,3 +103,19 @@ def test_a_status_message_is_percent_encoded(text: str, expected: bytes) -> None
 )  # fmt: skip
 def test_a_timeout_is_read_or_is_none(value: bytes | None, seconds: float | None) -> None:
     assert framing.timeout(value) == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"\0\0\0\0\0", True),
+        (b"\0\0\0\0\3abc", True),
+        (b"", False),
+        (b"\0\0\0\0", False),
+        (b"\1\0\0\0\3abc", False),
+        (b"\0\0\0\0\3ab", False),
+        (b"\0\0\0\0\3abcd", False),
+    ],
+)
+def test_a_body_is_one_message_or_not(body: bytes, expected: bool) -> None:
+    assert framing.is_message(body) is expected

@@ -129,6 +129,22 @@ async def test_any_split_into_frames_is_the_same_message(wire: Wire, shared: Sha
     assert shared.held == 0
 
 
+async def test_what_is_remembered_of_one_request_is_not_said_of_another(wire: Wire, handlers: Handlers) -> None:
+    for n in range(0, 12, 4):
+        stream, slow = 1 + 2 * n, "/test.Echo/Slow"
+        wire.send(call(stream, b"%d" % n), call(stream + 2, b"", path=slow, grpc_timeout="20m"))
+        wire.send(call(stream + 4, b"", path="/test.Echo/Nothing"), call(stream + 6, b"", path=slow, grpc_timeout="1H"))
+
+    await until(lambda: sum(wire.answer(3 + 2 * n).ended for n in range(0, 12, 4)) == 3)
+
+    for n in range(0, 12, 4):
+        assert wire.answer(1 + 2 * n).message == b"%d" % n
+        assert wire.answer(3 + 2 * n).status == framing.DEADLINE_EXCEEDED
+        assert wire.answer(5 + 2 * n).status == framing.UNIMPLEMENTED
+        assert not wire.answer(7 + 2 * n).ended
+    assert handlers.cancelled == 3
+
+
 async def test_trailers_may_end_a_request(wire: Wire) -> None:
     trailers = frame(peer.HEADERS, peer.block({"x-more": "1"}), 1, peer.END_HEADERS | peer.END_STREAM)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -147,58 +146,6 @@ async def test_a_tls_peer_that_does_not_choose_http2_is_hung_up_on(
 
 
 # -- peers that misbehave ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", bytes(100_000), b"\x16\x03\x01" + b"\xff" * 500])
-async def test_garbage_is_answered_and_closed_while_others_are_served(
-    garbage: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with serving() as server:
-        with caplog.at_level(logging.WARNING):
-            for _ in range(20):
-                reader, writer = await raw(server.address)
-                writer.write(garbage)
-                assert await all_of(reader)
-                writer.close()
-        assert await echoed(server.address, b"unharmed") == b"unharmed"
-        await until(lambda: not server.open_connections)
-
-    assert len([record for record in caplog.records if "hung up" in record.message]) == 1
-
-
-async def test_a_half_open_connection_is_closed_from_both_ends() -> None:
-    async with serving() as server:
-        reader, writer = await raw(server.address)
-        writer.write(peer.PREFACE + peer.frame(peer.SETTINGS) + peer.headers(1))
-        writer.write_eof()
-        await all_of(reader)
-        writer.close()
-
-        await until(lambda: not server.open_connections)
-
-
-async def test_a_thousand_connections_too_many_are_turned_away_and_nothing_is_left(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """The same holds for 10,000, which want more files than a test may open."""
-    async with serving(limits=Limits(connections=20)) as server:
-        kept = [await raw(server.address) for _ in range(20)]
-        await until(lambda: server.open_connections == 20)
-        for _ in range(20):
-            some = [await raw(server.address) for _ in range(50)]
-            for reader, writer in some:
-                assert await all_of(reader) == b""
-                writer.close()
-        assert server.open_connections == 20
-
-        kept[0][1].close()
-        await until(lambda: server.open_connections == 19)
-        assert await echoed(server.address) == b"x"
-        for _, writer in kept:
-            writer.close()
-        await until(lambda: not server.open_connections)
-
-    assert len([record for record in caplog.records if "too many connections" in record.message]) == 1
 
 
 async def test_a_peer_that_never_reads_neither_fills_memory_nor_stops_the_others() -> None:
