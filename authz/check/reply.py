@@ -39,6 +39,7 @@ class Replies:
         self._names = wire.upstream_headers(settings.header_prefix)
         self._strips = settings.strip_credentials
         self._pads = settings.pad_user_info
+        self._logs = bool(settings.access_log)
         self._fixed: dict[tuple[object, ...], bytes] = {}
         self._by_key: dict[tuple[object, ...], bytes] = {}
         # A consumer whose key is at hand should not need a reply built anew: it costs more than everything else.
@@ -63,15 +64,20 @@ class Replies:
         return reply
 
     def _build(self, verdict: Verdict, call: Call | None) -> bytes:
-        reason, rule, consumer = verdict.reason, verdict.rule, verdict.consumer
-        if consumer is not None:
-            metadata = _metadata(f"{wire.SUBJECT_CONSUMER}{consumer.number}", consumer.name, _decision(reason))
-        else:
-            metadata = _metadata(f"{wire.SUBJECT_ADDRESS}{call.address if call else ''}", "", _decision(reason))
+        reason, rule = verdict.reason, verdict.rule
         if reason is None and rule is not None and call is not None:
-            return self._allowed(verdict, rule, call) + metadata
+            return self._allowed(verdict, rule, call) + self._metadata(verdict, rule, call)
         realm, is_grpc = rule.service if rule else "", call is not None and call.is_grpc
+        name = verdict.consumer.name if verdict.consumer is not None else ""
+        metadata = _metadata(_subject(verdict, call), name, reason.name if reason else Reason.INTERNAL.name)
         return _denied(reason or Reason.INTERNAL, verdict.detail, realm, is_grpc) + metadata
+
+    def _metadata(self, verdict: Verdict, rule: OperationRule, call: Call) -> bytes:
+        """What is written with an allow: only what somebody reads."""
+        if self._logs:
+            name = verdict.consumer.name if verdict.consumer is not None else ""
+            return _metadata(_subject(verdict, call), name, "allow")
+        return _metadata(_subject(verdict, call)) if rule.charges else b""
 
     def _allowed(self, verdict: Verdict, rule: OperationRule, call: Call) -> bytes:
         consumer, token, backend = verdict.consumer, verdict.token, verdict.backend_token
@@ -144,8 +150,10 @@ def _other_cookies(rule: OperationRule, call: Call) -> bytes:
     return _bytes(external_auth_pb2.OkHttpResponse(headers_to_remove=["cookie"]))
 
 
-def _decision(reason: Reason | None) -> str:
-    return "allow" if reason is None else reason.name
+def _subject(verdict: Verdict, call: Call | None) -> str:
+    if verdict.consumer is not None:
+        return f"{wire.SUBJECT_CONSUMER}{verdict.consumer.number}"
+    return f"{wire.SUBJECT_ADDRESS}{call.address if call else ''}"
 
 
 def _places(rule: OperationRule) -> Iterator[Place]:
@@ -176,13 +184,14 @@ def _bytes(message: external_auth_pb2.CheckResponse | external_auth_pb2.OkHttpRe
 
 
 @lru_cache(_REMEMBERED)
-def _metadata(subject: str, consumer: str, decision: str) -> bytes:
+def _metadata(subject: str, consumer: str | None = None, decision: str | None = None) -> bytes:
     """The dynamic metadata by which the rate limit filter and the access log learn who called."""
     message = external_auth_pb2.CheckResponse()
     fields = message.dynamic_metadata.fields
     fields[wire.METADATA_SUBJECT].string_value = subject
-    fields[wire.METADATA_CONSUMER].string_value = consumer
-    fields[wire.METADATA_DECISION].string_value = decision
+    if consumer is not None and decision is not None:
+        fields[wire.METADATA_CONSUMER].string_value = consumer
+        fields[wire.METADATA_DECISION].string_value = decision
     return _bytes(message)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from envoy.service.auth.v3 import external_auth_pb2
@@ -13,6 +13,8 @@ from authz.check.call import Call
 from authz.check.decide import Reason, Verdict
 from authz.check.reply import Replies
 from authz.model.auth import Alternative, Place, PlaceKind
+from authz.model.quota import Unit
+from authz.rulebook.book import ChargeRule
 from authz.rulebook.compile import compile_book
 from authz.settings import Settings
 from builders import (
@@ -73,7 +75,6 @@ def test_upstream_learns_who_called_and_what():
         "x-endpoint-api-userinfo": TOKEN.user_info,
     }
     assert removed == ["x-forwarded-authorization"]
-    assert metadata(message) == {"subject": "consumer:123456", "consumer": "shop", "decision": "allow"}
     assert all(h.append_action == h.OVERWRITE_IF_EXISTS_OR_ADD for h in message.ok_response.headers)
 
 
@@ -101,10 +102,21 @@ def test_user_info_can_be_padded():
     assert json.loads(base64.urlsafe_b64decode(headers["x-endpoint-api-userinfo"])) == PAYLOAD
 
 
-def test_without_a_consumer_the_clients_address_is_counted():
-    _, _, message = allowed(token=TOKEN)
+LOGGED = Settings(access_log="-")
+METERED = (ChargeRule(("shop", "reads"), "reads", "reads", 10, Unit.MINUTE, 1, 1),)
 
-    assert metadata(message) == {"subject": "address:192.0.2.7", "consumer": "", "decision": "allow"}
+
+@pytest.mark.parametrize(
+    ("consumer", "name", "subject"), [(a_consumer(), "shop", "consumer:123456"), (None, "", "address:192.0.2.7")]
+)
+def test_the_access_log_and_the_rate_limit_filter_learn_who_called(consumer, name, subject):
+    _, _, logged = allowed(consumer, TOKEN, settings=LOGGED)
+    metered = reply(Verdict(None, replace(a_rule(BY_TOKEN), charges=METERED), consumer, TOKEN))
+    _, _, neither = allowed(consumer, TOKEN)
+
+    assert metadata(logged) == {"subject": subject, "consumer": name, "decision": "allow"}
+    assert metadata(metered) == {"subject": subject}
+    assert metadata(neither) == {}
 
 
 def test_the_backends_token_takes_the_place_of_the_callers():

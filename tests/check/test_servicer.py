@@ -45,7 +45,7 @@ class Gateway:
     """Check with everything around it; the store is a dictionary."""
 
     def __init__(self, fetcher, jwks_uri="", **settings):
-        self.settings = Settings(jwks_retries=0, **settings)
+        self.settings = Settings(jwks_retries=0, access_log="-", **settings)
         operations = (
             an_operation("Open"),
             an_operation("GetShelf", BY_KEY),
