@@ -77,8 +77,8 @@ class Result:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory, transport: str) -> dict[str, Result]:
-    """All cases, run once on each transport: gateways one after the other, a gateway's cases side by side."""
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
+    """All cases, run once: gateways one after the other, a gateway's cases side by side."""
     return asyncio.run(play_all(tmp_path_factory))
 
 

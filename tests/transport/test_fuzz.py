@@ -40,4 +40,4 @@ def test_connections_leave_no_object_and_no_memory() -> None:
         logging.disable(logging.NOTSET)
 
     assert objects < 50
-    assert memory < 1_000_000
+    assert memory < 4_000_000  # 500 connections that stayed would take more than twice that
