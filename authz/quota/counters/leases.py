@@ -245,6 +245,8 @@ class LeasedCounters:
         account = ask.account
         account.waiting = short + account.waiting[sum(map(len, ask.wishing)) :]
         account.pause = min(max(account.pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE) if short else 0.0
+        if _FIRST_PAUSE < account.pause < _LONGEST_PAUSE:
+            return []  # they have been called, and are on their way
         lacking = {waiting.leases[index] for waiting in short for index in waiting.lacking}
         return [windows[lease] for lease in lacking if lease.held_elsewhere]
 
