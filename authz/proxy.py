@@ -275,7 +275,8 @@ class Proxy:
             if self._process.returncode is None:
                 self._process.send_signal(number)
             with contextlib.suppress(TimeoutError):
-                return await asyncio.wait_for(self.wait(), patience)
+                async with asyncio.timeout(patience):
+                    return await self.wait()
         return await self.wait()
 
     async def _drain(self, grace: float) -> None:

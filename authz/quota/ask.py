@@ -7,7 +7,6 @@ route table, by Check's metadata or by Envoy itself; what is not as they write i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest
 from google.protobuf.message import DecodeError
@@ -45,11 +44,8 @@ class Ask:
     consumer: int | None = None
 
 
-@lru_cache(maxsize=4096)
 def from_bytes(data: bytes) -> Ask:
     """Read a RateLimitRequest. `hits_addend` is ignored: what a call costs is the rulebook's to say.
-
-    Remembered, since one caller's questions about one operation are the same bytes each time.
 
     Raises:
         BadAsk: the bytes are no such message, or the one descriptor lacks an entry.

@@ -7,6 +7,7 @@ failure mode, and lost counters fail the call, so that Envoy's failure mode deci
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from typing import NamedTuple
 
 from authz.errors import Code, Refusal
 from authz.quota import reply
@@ -15,11 +16,23 @@ from authz.quota.ask import BadAsk, from_bytes
 from authz.quota.charge import charges
 from authz.quota.clock import Clock
 from authz.quota.counters.base import Charge, Counters, CountersLost, Spent
+from authz.rulebook.book import Rulebook
 from authz.rulebook.live import Live
 from authz.telemetry import Tally
 
 TOTAL = "quota"
 """The tally's name; label `decision` is allow, uncharged, deny, bad_ask or counters_lost."""
+
+
+_REMEMBERED = 4096
+
+
+class _Remembered(NamedTuple):
+    """What a question takes from `start` until `end` (Unix seconds)."""
+
+    start: int
+    end: int
+    due: tuple[Charge, ...]
 
 
 class RateLimitServicer:
@@ -31,6 +44,8 @@ class RateLimitServicer:
         self._tally = tally
         self._count = tally.counting(TOTAL, "decision")
         self._clock = clock or counters.clock
+        self._book = live.book
+        self._remembered: dict[bytes, _Remembered] = {}
 
     def handle(self, data: bytes) -> bytes | Awaitable[bytes]:
         """One question's answer, at once unless the counters must be waited for.
@@ -39,10 +54,14 @@ class RateLimitServicer:
             Refusal: UNAVAILABLE, the counters are lost.
         """
         book, now = self._live.book, self._clock()
-        try:
-            due = charges(book, from_bytes(data), now)
-        except BadAsk as bad:
-            return self._refuse(bad)
+        remembered = self._remembered.get(data)
+        if remembered is not None and book is self._book and remembered.start <= now < remembered.end:
+            due = remembered.due
+        else:
+            try:
+                due = self._due(book, data, now)
+            except BadAsk as bad:
+                return self._refuse(bad)
         if not due:
             return self._say(_UNCHARGED, "uncharged")
         try:
@@ -50,6 +69,17 @@ class RateLimitServicer:
         except CountersLost as lost:
             raise self._lost(lost) from lost
         return self._answer(due, spent, now) if isinstance(spent, Spent) else self._wait(due, spent, now)
+
+    def _due(self, book: Rulebook, data: bytes, now: float) -> tuple[Charge, ...]:
+        """What a question takes. One caller's questions are the same bytes, and mean the same while windows last."""
+        due = charges(book, from_bytes(data), now)
+        if book is not self._book or len(self._remembered) >= _REMEMBERED:
+            self._book = book
+            self._remembered.clear()
+        if due:
+            start, end = max(charge.start for charge in due), min(charge.end for charge in due)
+            self._remembered[data] = _Remembered(start, end, due)
+        return due
 
     async def _wait(self, due: tuple[Charge, ...], spending: Awaitable[Spent], now: float) -> bytes:
         try:

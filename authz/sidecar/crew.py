@@ -178,7 +178,8 @@ class Crew:
             pause = _FIRST_PAUSE if time.monotonic() - began > _LONGEST_PAUSE else min(pause * 2, _LONGEST_PAUSE)
             log.error("worker %d %s; it is started again in %g s", worker.number, ending, pause)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
 
     async def _run(self, worker: _Worker) -> str:
         """One process from its start to its end; how that came."""
@@ -229,7 +230,8 @@ class Crew:
             self._changed.notify_all()
         await channel.close()
         with contextlib.suppress(TimeoutError):
-            return await asyncio.wait_for(process.wait(), _END_SECONDS)
+            async with asyncio.timeout(_END_SECONDS):
+                return await process.wait()
         worker.kill()
         return await process.wait()
 

@@ -144,7 +144,8 @@ class MachineLedger:
         tried = asyncio.Event()
         self._keeping = asyncio.create_task(self._keep_connected(tried))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(tried.wait(), self._timeout)
+            async with asyncio.timeout(self._timeout):
+                await tried.wait()
 
     async def settle(self, entries: Sequence[Entry]) -> Sequence[Settlement | LedgerLost]:
         """Make each entry's step, in order; all in one message.
