@@ -6,6 +6,7 @@ failure mode, and lost counters fail the call, so that Envoy's failure mode deci
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ TOTAL = "quota"
 """The tally's name; label `decision` is allow, uncharged, deny, bad_ask or counters_lost."""
 
 
-_REMEMBERED = 4096
+_REMEMBERED, _REMEMBERED_BYTES = 4096, 2048
 
 
 class _Remembered(NamedTuple):
@@ -76,17 +77,31 @@ class RateLimitServicer:
         if book is not self._book or len(self._remembered) >= _REMEMBERED:
             self._book = book
             self._remembered.clear()
-        if due:
+        if due and len(data) <= _REMEMBERED_BYTES:
             start, end = max(charge.start for charge in due), min(charge.end for charge in due)
             self._remembered[data] = _Remembered(start, end, due)
         return due
 
-    async def _wait(self, due: tuple[Charge, ...], spending: Awaitable[Spent], now: float) -> bytes:
-        try:
-            spent = await spending
-        except CountersLost as lost:
-            raise self._lost(lost) from lost
-        return self._answer(due, spent, now)
+    def _wait(self, due: tuple[Charge, ...], spending: asyncio.Future[Spent], now: float) -> asyncio.Future[bytes]:
+        """A future and no coroutine: one that is dropped before it ran must still let go of the units it waits for."""
+        replying: asyncio.Future[bytes] = spending.get_loop().create_future()
+
+        def settle(_: object) -> None:
+            if replying.done() or spending.cancelled():
+                spending.cancelled() or spending.exception()
+                replying.cancel()
+                return
+            lost = spending.exception()
+            if isinstance(lost, CountersLost):
+                replying.set_exception(self._lost(lost))
+            elif lost is not None:
+                replying.set_exception(lost)
+            else:
+                replying.set_result(self._answer(due, spending.result(), now))
+
+        spending.add_done_callback(settle)
+        replying.add_done_callback(lambda _: replying.cancelled() and spending.cancel())
+        return replying
 
     def _answer(self, due: tuple[Charge, ...], spent: Spent, now: float) -> bytes:
         return self._say(reply.to_bytes(answer(due, spent, now)), "allow" if spent.admitted else "deny")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Sequence
 
 import pytest
@@ -81,7 +82,7 @@ class Elsewhere:
                 raise CountersLost("no answer within 50 ms")
             return self.memory.spend(charges, now)
 
-        return wait()
+        return asyncio.ensure_future(wait())
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -153,6 +154,34 @@ async def test_counters_that_are_waited_for_answer_alike() -> None:
     codes = [RateLimitResponse.FromString(await gateway.servicer.handle(a_request())).overall_code for _ in range(3)]
 
     assert codes == [OK, OK, OVER_LIMIT]
+
+
+class Slow(MemoryCounters):
+    """Counters whose answer never comes."""
+
+    def spend(self, charges: Sequence[Charge], now: float) -> asyncio.Future[Spent]:  # type: ignore[override]
+        self.asked = asyncio.get_running_loop().create_future()
+        return self.asked
+
+
+async def test_a_call_that_is_dropped_before_it_ran_lets_go_of_what_it_waited_for() -> None:
+    counters = Slow()
+    asyncio.ensure_future(Gateway(counters=counters).servicer.handle(a_request())).cancel()
+    await asyncio.sleep(0)
+
+    assert counters.asked.cancelled()
+
+
+async def test_large_questions_are_answered_and_not_kept() -> None:
+    gateway = Gateway()
+    large = RateLimitRequest.FromString(a_request())
+    large.domain = "d" * 100_000
+    data = large.SerializeToString()
+    gateway.codes(data)
+    before = sys.getrefcount(data)
+    gateway.codes(data)
+
+    assert sys.getrefcount(data) == before == 2
 
 
 @pytest.mark.parametrize("counters", [Gone(), Elsewhere(lost=True)])

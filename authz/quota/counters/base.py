@@ -6,7 +6,8 @@ spend changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from authz.quota.clock import Clock
@@ -50,7 +51,7 @@ class Counters(Protocol):
         """Connect. A backend that is away is no error: it is looked for from now on."""
         ...
 
-    def spend(self, charges: Sequence[Charge], now: float) -> Spent | Awaitable[Spent]:
+    def spend(self, charges: Sequence[Charge], now: float) -> Spent | asyncio.Future[Spent]:
         """Take all charges or none. A backend without I/O answers at once.
 
         Raises:

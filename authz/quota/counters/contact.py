@@ -50,6 +50,7 @@ class Contact:
         self._turns = itertools.count(1)
         self._unsettled: dict[Lease, Window] = {}
         self._many = _MANY
+        self._memory = ""
         self._wake = asyncio.Event()
 
     def monotonic(self) -> float:
@@ -109,8 +110,8 @@ class Contact:
             try:
                 await self.look()
                 pause = _KEPT_IN_TOUCH
-            except LedgerLost as lost:
-                self.lose(lost)
+            except Exception as error:  # noqa: BLE001 - nobody else would look for it
+                self.lose(error if isinstance(error, LedgerLost) else LedgerLost(f"it failed: {error!r}"))
                 pause = _FIRST_PROBE if pause == _KEPT_IN_TOUCH else min(pause * 2, _LONGEST_PROBE)
             self._wake.clear()
 
@@ -122,7 +123,11 @@ class Contact:
         """
         sent = self.clock.monotonic()
         self.clock.follow(await self._ledger.time(), sent)
+        memory, self._memory = self._memory, self._ledger.memory
         if not self.lost:
+            if memory and memory != self._memory:
+                log.warning("The ledger has lost its memory; it is told again what was spent.")
+                await self._remind()
             return
         unsettled, self._unsettled = self._unsettled, {}
         try:
@@ -137,8 +142,15 @@ class Contact:
         self._tally.add(EVENTS, event="back")
         log.warning("Quotas are shared again.")
         # It may have lost its memory, and learns again what was spent. Nobody waits for that.
-        with contextlib.suppress(LedgerLost):
-            await self.tell([(window, lease) for window, lease in self._everything() if lease.spent or lease.told])
+        await self._remind()
+
+    async def _remind(self) -> None:
+        """Tell all that there is to tell.
+
+        Raises:
+            LedgerLost: not all could be told.
+        """
+        await self.tell([(window, lease) for window, lease in self._everything() if lease.spent or lease.told])
 
     async def tell(self, held: Sequence[Held]) -> None:
         """Tell running totals, without wishes.

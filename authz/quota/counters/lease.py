@@ -7,7 +7,7 @@ of another window, or in the balance, from which requests are answered at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,13 +22,14 @@ class Lease:
     `owner` is the name under which it stands in the ledger; `told` is what the ledger believes that we hold. Of all
     other owners together `elsewhere` is claimed, `held_elsewhere` thereof not spent for all that is known.
     Below `low` a new advance is asked for; `since` and `spent_then` are when it was asked last, and what was spent.
+    `heard` is when the ledger last told of it: what others have spent may be given back, so old news refuses nobody.
     Until `unheard`, holders that did not answer are not asked again. `share`: what may still be spent while the
     ledger is lost (None: not worked out yet).
     """
 
     __slots__ = (
-        "balance", "elsewhere", "held_elsewhere", "low", "owner", "reserved", "share", "since", "spent", "spent_then",
-        "told", "unheard",
+        "balance", "elsewhere", "heard", "held_elsewhere", "low", "owner", "reserved", "share", "since", "spent",
+        "spent_then", "told", "unheard",
     )  # fmt: skip
 
     def __init__(self, owner: str) -> None:
@@ -36,7 +37,7 @@ class Lease:
         self.spent = self.balance = self.reserved = self.told = 0
         self.elsewhere = self.held_elsewhere = 0
         self.low = self.spent_then = 0
-        self.since = self.unheard = 0.0
+        self.since = self.heard = self.unheard = 0.0
         self.share: int | None = None
 
     @property
@@ -54,7 +55,7 @@ class Lease:
         return self.balance >= charge.amount and self.elsewhere + self.spent + charge.amount <= charge.limit
 
     def refuses(self, charge: Charge) -> bool:
-        """Whether so much is spent for good that the charge cannot be taken any more, whoever gives back what."""
+        """Whether, by what was last heard, so much is spent that the charge cannot be taken, whoever returns what."""
         return _counts(charge) and self.elsewhere - self.held_elsewhere + self.spent + charge.amount > charge.limit
 
     def lacks(self, charge: Charge) -> bool:
@@ -151,6 +152,17 @@ class Waiting:
                 lease.reserved -= charge.amount
                 lease.balance += charge.amount
 
+    def release(self, recalled: Container[Lease]) -> None:
+        """What is reserved of these leases is given up: from now on it lacks that too, and wishes for all at once.
+
+        Else two requests, each with what the other lacks, would wait for one another.
+        """
+        for index, (charge, lease) in enumerate(zip(self.charges, self.leases, strict=True)):
+            if lease in recalled and _counts(charge) and index not in self.lacking:
+                lease.reserved -= charge.amount
+                lease.balance += charge.amount
+                self.lacking.append(index)
+
     def refused(self) -> bool:
         """Whether what it lacks is gone for good."""
         return any(self.leases[index].refuses(self.charges[index]) for index in self.lacking)
@@ -160,13 +172,15 @@ class Waiting:
 class Account:
     """All that one subject's requests want of the ledger. There is one only while they want something.
 
-    One step is under way at a time (`asking`): a line must tell what the one before it brought.
+    One step is under way at a time (`asking`, about the windows `asked`): a line must tell what the one before it
+    brought.
     """
 
     subject: str
     waiting: list[Waiting] = field(default_factory=list)
     thirsty: dict[Lease, Charge] = field(default_factory=dict)
     recalled: dict[Lease, Window] = field(default_factory=dict)
+    asked: dict[Lease, Window] = field(default_factory=dict)
     asking: bool = False
     pause: float = 0.0
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import uuid
 from collections.abc import Awaitable, Sequence
 
@@ -38,6 +39,9 @@ MOST_ANONYMOUS = 200_000
 
 PATIENCE = 0.1
 """How many seconds a request waits for units that others hold. Handing them back takes a few milliseconds."""
+
+NEWS = 0.5
+"""For how many seconds the ledger's word that a window is used up is not asked for again."""
 
 UNHEARD = 0.5
 """For how many seconds a holder that did not answer is not asked again."""
@@ -83,13 +87,15 @@ class LeasedCounters:
         for waiting in [waiting for account in self._accounts.values() for waiting in account.waiting]:
             waiting.give_back()
             waiting.future.cancel()
+        # A step that is under way may be made, though nobody hears of it any more.
+        under_way = {lease: window for account in self._accounts.values() for lease, window in account.asked.items()}
         self._accounts.clear()
-        held = [(window, lease) for window, lease in self._windows.items() if lease.held or lease.told]
-        for _, lease in held:
+        held = {lease: window for window, lease in self._windows.items() if lease.held or lease.told} | under_way
+        for lease in held:
             lease.balance = lease.reserved = 0
         with contextlib.suppress(LedgerLost, TimeoutError):
             async with asyncio.timeout(_GOODBYE):
-                await self._contact.tell(held)
+                await self._contact.tell([(window, lease) for lease, window in held.items()])
         await self._ledger.close()
 
     def held(self) -> int:
@@ -108,7 +114,7 @@ class LeasedCounters:
 
     # -- a request --------------------------------------------------------------------------------------------
 
-    def spend(self, charges: Sequence[Charge], now: float) -> Spent | Awaitable[Spent]:
+    def spend(self, charges: Sequence[Charge], now: float) -> Spent | asyncio.Future[Spent]:
         """Take all charges or none, at once where units are at hand. All charges must have one subject, `key[-1]`.
 
         Raises:
@@ -118,11 +124,11 @@ class LeasedCounters:
         leases = [self._windows.find(charge) or self._lease(charge) for charge in charges]
         if take(charges, leases):
             for charge, lease in zip(charges, leases, strict=True):
-                if lease.balance < lease.low:
+                if lease.balance < lease.low or _is_untold(charge, lease):
                     self._refill(charge, lease)
             return Spent(True, totals(leases))
         for charge, lease in zip(charges, leases, strict=True):
-            if lease.refuses(charge) or self._is_unheard(charge, lease):
+            if self._is_refused(charge, lease):
                 return Spent(False, totals(leases))
         if self._contact.lost:
             return self._without(charges, leases)
@@ -131,7 +137,8 @@ class LeasedCounters:
     def _lease(self, charge: Charge) -> Lease:
         lease = Lease(self._name)
         if charge.anonymous and (charge.limit == UNLIMITED or len(self._windows) >= MOST_ANONYMOUS):
-            lease.elsewhere = max(0, charge.limit)  # not kept: it is worth no memory, or there is none
+            # It is not kept, since it is worth no memory or there is none; and there is nothing to ask about it.
+            lease.elsewhere, lease.heard = max(0, charge.limit), math.inf
             return lease
         if charge.end <= self._windows.latest_over:
             # What stood under the old name is forgotten here, and must not be taken back by its first line.
@@ -139,7 +146,14 @@ class LeasedCounters:
         self._windows.keep(charge, lease)
         return lease
 
-    def _is_unheard(self, charge: Charge, lease: Lease) -> bool:
+    def _is_refused(self, charge: Charge, lease: Lease) -> bool:
+        """Whether the ledger need not be asked: the answer is known. Old news is asked about, by one request."""
+        if lease.refuses(charge):
+            now = self._contact.monotonic()
+            if charge.amount > charge.limit or self._contact.lost or now - lease.heard < NEWS:
+                return True
+            lease.heard = now
+            return False
         return bool(lease.unheard) and self._contact.monotonic() < lease.unheard and lease.lacks(charge)
 
     def _wait(self, charges: Sequence[Charge], leases: Sequence[Lease]) -> asyncio.Future[Spent]:
@@ -178,6 +192,8 @@ class LeasedCounters:
 
     def _compose(self, account: Account) -> Ask:
         account.waiting = [waiting for waiting in account.waiting if _is_wanted(waiting)]
+        for waiting in account.waiting if account.recalled else ():
+            waiting.release(account.recalled)
         wanted = dict(account.thirsty)
         wanted.update((one.leases[index], one.charges[index]) for one in account.waiting for index in one.lacking)
         lacking = {one.leases[index] for one in account.waiting for index in one.lacking}
@@ -191,6 +207,7 @@ class LeasedCounters:
         account.thirsty, account.recalled = {}, {}
         leases = tuple(lines)
         wished, wishing = wishes(account.waiting, leases)
+        account.asked = {lease: line.window for lease, line in lines.items()}
         return Ask(account, Entry(self._contact.turn(), tuple(lines.values()), wished), leases, wishing)
 
     def _advance(self, account: Account, charge: Charge, lease: Lease) -> int:
@@ -198,7 +215,7 @@ class LeasedCounters:
         now = self._contact.monotonic()
         pace = (lease.spent - lease.spent_then) / max(now - lease.since, 0.01) if lease.since else 0
         lease.since, lease.spent_then = now, lease.spent
-        if lease in account.recalled or not self._ledger.hears:
+        if lease in account.recalled or not self._ledger.hears or charge.limit == UNLIMITED:
             return 0
         return max(AHEAD * charge.amount, int(pace * HORIZON))
 
@@ -218,7 +235,7 @@ class LeasedCounters:
 
     def _go_on(self, account: Account) -> None:
         """The account's step is over: make the next, after a pause if requests wait for what others hold."""
-        account.asking = False
+        account.asking, account.asked = False, {}
         if account.idle:
             self._accounts.pop(account.subject, None)
         elif account.pause:
@@ -230,7 +247,7 @@ class LeasedCounters:
 
     def _book(self, ask: Ask, settlement: Settlement) -> list[Window]:
         """Take in what a step brought; gives the windows whose units must be called back from others."""
-        windows = {}
+        windows, now = {}, self._contact.monotonic()
         for index, (lease, line) in enumerate(zip(ask.leases, ask.entry.lines, strict=True)):
             advance, claimed, held = settlement.balances[index]
             counts = zip(settlement.admitted, ask.entry.wishes, strict=True)
@@ -240,6 +257,7 @@ class LeasedCounters:
             lease.held_elsewhere = held - lease.told
             lease.balance += advance
             lease.low = advance // 4
+            lease.heard = now
             windows[lease] = line.window
         short = self._serve(ask, settlement.admitted)
         account = ask.account
@@ -328,6 +346,11 @@ class LeasedCounters:
         task = asyncio.ensure_future(job)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _is_untold(charge: Charge, lease: Lease) -> bool:
+    """What is spent without a limit needs nobody's leave, but must be known when a limit comes."""
+    return charge.limit == UNLIMITED and lease.spent >= lease.spent_then + AHEAD * charge.amount > 0
 
 
 def _window(charge: Charge) -> Window:

@@ -102,6 +102,11 @@ class Ledger(Protocol):
         """Whether recalls of others reach this process. While they do not, nothing should be claimed in advance."""
         ...
 
+    @property
+    def memory(self) -> str:
+        """What the ledger's memory is called, as `time` last found it: another name, and it may have forgotten all."""
+        ...
+
     async def start(self, recalled: Recalled) -> None:
         """Connect, as far as that is possible now, and keep at it. `recalled` is called when others want units back."""
         ...

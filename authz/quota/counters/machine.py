@@ -134,6 +134,11 @@ class MachineLedger:
         return self._members
 
     @property
+    def memory(self) -> str:
+        """One host has one memory: whoever outlives it ends."""
+        return "pages"
+
+    @property
     def hears(self) -> bool:
         """Recalls come over the connection that questions go over."""
         return self._writer is not None

@@ -38,6 +38,10 @@ class Member:
     def members(self) -> int:
         return len(self.hub.joined)
 
+    @property
+    def memory(self) -> str:
+        return str(id(self.hub.pages))
+
     async def start(self, recalled: Recalled) -> None:
         self.recalled = recalled
 

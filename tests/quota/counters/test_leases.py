@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from authz.quota.counters.base import Charge, CountersLost, Spent
 from authz.quota.counters.leases import AHEAD, PATIENCE, LeasedCounters
-from authz.quota.counters.ledger import SHARE
+from authz.quota.counters.ledger import SHARE, Pages
 from authz.telemetry import Tally
 from quota.counters.hub import Hub, Member
 
@@ -49,6 +49,12 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - there is nothing that would set an event
             await asyncio.sleep(0.001)
+
+
+async def booked(hub: Hub) -> None:
+    """Until the first step is made, and its answer on the way."""
+    while not len(hub.pages):  # noqa: ASYNC110 - a turn of the loop at a time, lest the answer come
+        await asyncio.sleep(0)
 
 
 async def drain(counters: LeasedCounters, *charges: Charge, calls: int) -> int:
@@ -314,6 +320,94 @@ async def test_time_that_goes_back_finds_its_counts() -> None:
             await spend(counters, a_charge(10, by="consumer:2", window=(MINUTE[1], MINUTE[1] + 60)), now=MINUTE[1])
 
         assert not (await spend(counters, a_charge(10), now=NOW)).admitted
+
+
+@pytest.mark.parametrize("way", ["cancelled", "lost"])
+async def test_units_that_come_back_are_found_by_who_was_refused(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a step took can return: its caller had left, or its answer never came."""
+    monkeypatch.setattr("authz.quota.counters.leases.NEWS", 0)
+    hub = Hub(delay=3)
+    async with processes(hub, 2) as (one, other):
+        asked = asyncio.ensure_future(spend(one, a_charge(10, 10)))
+        await booked(hub)
+        hub.answers_lost = way == "lost"
+        if way == "cancelled":
+            asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        await asyncio.gather(spend(other, a_charge(10)), return_exceptions=True)
+        hub.answers_lost = False
+        await until(lambda: not (one.lost or other.lost or one.is_busy or other.is_busy))
+
+        assert (await spend(other, a_charge(10))).admitted
+
+
+async def test_a_window_that_is_used_up_is_asked_about_by_one_request_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = Hub()
+    async with processes(hub, 1) as (counters,):
+        await drain(counters, a_charge(3), calls=4)
+        before = hub.settled
+        monkeypatch.setattr("authz.quota.counters.leases.NEWS", -1)
+        await asyncio.gather(*(spend(counters, a_charge(3)) for _ in range(20)))
+
+        assert hub.settled - before <= 2
+
+
+async def test_two_requests_with_what_the_other_lacks_do_not_lock_each_other_out() -> None:
+    a, b = (a_charge(2, of=name) for name in "ab")
+    async with processes(Hub(), 2) as (one, other):
+        hold = [one.spend([a_charge(2, of="a")], NOW), other.spend([a_charge(2, of="b")], NOW)]
+        await asyncio.gather(*(each for each in hold if not isinstance(each, Spent)))
+
+        outcomes = await asyncio.gather(spend(one, a, b), spend(other, a, b))
+
+    assert sorted(outcome.admitted for outcome in outcomes) == [False, True]
+
+
+async def test_a_process_that_ends_while_it_asks_leaves_nothing_claimed() -> None:
+    hub = Hub(delay=3)
+    leaving = LeasedCounters(hub.join(), Tally())
+    asked = asyncio.ensure_future(spend(leaving, a_charge(300)))
+    await booked(hub)
+    await leaving.close()
+    await asyncio.gather(asked, return_exceptions=True)
+
+    async with processes(hub, 1) as (other,):
+        assert await drain(other, a_charge(300), calls=301) == 300
+
+
+async def test_what_was_spent_without_a_limit_is_known_when_one_comes() -> None:
+    async with processes(Hub(), 2) as (one, other):
+        for counters in (one, other):
+            await drain(counters, a_charge(-1), calls=3 * AHEAD)
+        await until(lambda: not (one.is_busy or other.is_busy))
+
+        assert await drain(other, a_charge(4 * AHEAD), calls=10) == 0
+
+
+async def test_a_ledger_that_forgot_between_two_requests_is_told_again() -> None:
+    """Nothing fails then: only that the memory has another name shows it."""
+    hub = Hub()
+    async with processes(hub, 2) as (busy, other):
+        await drain(busy, a_charge(100), calls=100)
+        hub.pages = Pages()
+        await until(lambda: len(hub.pages) > 0)
+
+        assert await drain(other, a_charge(100), calls=100) == 0
+
+
+async def test_a_ledger_that_talks_nonsense_is_looked_for_like_one_that_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = Hub()
+    async with processes(hub, 1) as (counters,):
+        member = hub.joined[0]
+        monkeypatch.setattr(member, "time", lambda: asyncio.sleep(0, "nonsense"))
+        await until(lambda: bool(counters.lost))
+        monkeypatch.undo()
+
+        await until(lambda: not counters.lost)
 
 
 @hypothesis_settings(max_examples=150, deadline=None)

@@ -36,7 +36,7 @@ def recalled(text: bytes, listener: str) -> Sequence[Window] | None:
     try:
         sender, windows = json.loads(text)
         found = [Window(tuple(map(str, key)), int(start), int(end)) for key, start, end in windows]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
         return None
     return None if sender == listener else found
 
@@ -86,7 +86,7 @@ class Ears:
             raise trouble.late(node.place, self._limit) from None
         except ResponseError as error:
             self._complain(trouble.lost(node.place, error))
-        except (RedisError, OSError, LookupError, TypeError) as error:
+        except (RedisError, OSError, LookupError, TypeError, ValueError, RecursionError) as error:
             raise trouble.lost(node.place, error) from None
         finally:
             with contextlib.suppress(RedisError, OSError):

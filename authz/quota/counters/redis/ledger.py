@@ -17,6 +17,8 @@ from authz.quota.counters.redis.route import route
 from authz.quota.counters.redis.step import Command, Script
 
 MEMBERS = "authz:quota:members"
+MEMORY = "authz:quota:memory"
+"""Whoever comes first names the memory. A server that forgot this name has forgotten the rest, too."""
 
 _BEAT = 2.0
 """How often a process says that it lives, in seconds."""
@@ -40,6 +42,7 @@ class RedisLedger:
         self._route = route(self._site, timeout, self._lease.load, self._register.load)
         self._ears = ears.Ears(self._name, timeout, self._anywhere)
         self._members = 1
+        self._memory = ""
         self._changed = asyncio.Event()
         """Somebody has come or goes."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -48,6 +51,11 @@ class RedisLedger:
     def members(self) -> int:
         """How many processes share it, as last seen; at least 1."""
         return self._members
+
+    @property
+    def memory(self) -> str:
+        """What the server's memory is called."""
+        return self._memory
 
     @property
     def hears(self) -> bool:
@@ -81,10 +89,18 @@ class RedisLedger:
         Raises:
             LedgerLost: it cannot be asked.
         """
-        (reply,) = await self._ask([Command(step.slot_of(MEMBERS), ("TIME",))])
-        if not isinstance(reply, list):
-            raise self._failure(reply)
-        return int(reply[0]) + int(reply[1]) / 1e6
+        slot = step.slot_of(MEMORY)
+        commands = [("SET", MEMORY, self._name, "NX"), ("GET", MEMORY)]
+        replies = await self._ask(
+            [Command(step.slot_of(MEMBERS), ("TIME",)), *(Command(slot, words) for words in commands)]
+        )
+        time, _, memory = replies
+        if isinstance(memory, bytes):
+            self._memory = memory.decode(errors="replace")
+        try:
+            return int(time[0]) + int(time[1]) / 1e6
+        except (TypeError, ValueError, LookupError):
+            raise self._failure(time) from None
 
     async def recall(self, windows: Sequence[Window]) -> None:
         """Ask whoever holds units of these windows to give them back; without any, say that one comes or goes."""
