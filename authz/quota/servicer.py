@@ -68,7 +68,7 @@ class RateLimitServicer:
         try:
             spent = self._counters.spend(due, now)
         except CountersLost as lost:
-            raise self._lost(lost) from lost
+            raise self._lost() from lost
         return self._answer(due, spent, now) if isinstance(spent, Spent) else self._wait(due, spent, now)
 
     def _due(self, book: Rulebook, data: bytes, now: float) -> tuple[Charge, ...]:
@@ -93,7 +93,7 @@ class RateLimitServicer:
                 return
             lost = spending.exception()
             if isinstance(lost, CountersLost):
-                replying.set_exception(self._lost(lost))
+                replying.set_exception(self._lost())
             elif lost is not None:
                 replying.set_exception(lost)
             else:
@@ -114,9 +114,9 @@ class RateLimitServicer:
         self._tally.warn_once(TOTAL, bad.about, "A rate limit question was refused: %s.", bad)
         return self._say(reply.denial(reply.UNANSWERABLE), "bad_ask")
 
-    def _lost(self, lost: CountersLost) -> Refusal:
+    def _lost(self) -> Refusal:
+        """The counters have said in the log why; here every such call is counted."""
         self._count("counters_lost")
-        self._tally.warn_once(TOTAL, "counters_lost", "The quota counters cannot be reached: %s", lost)
         return Refusal(Code.UNAVAILABLE, "the quota counters cannot be reached")
 
 

@@ -122,7 +122,7 @@ def counters_of(settings: Settings, tally: Tally, ledger: str) -> Counters:
     try:
         shared = RedisLedger(settings.quota_counters, timeout=settings.quota_redis_timeout)
     except UsageError as error:
-        raise UsageError(f"quota_counters: {error.message}", f"Write memory, or a URL. {error.remedy}") from None
+        raise UsageError(f"quota_counters: {error.message}", f"{error.remedy} Or write memory.") from None
     return LeasedCounters(shared, tally, share=share)
 
 

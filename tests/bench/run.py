@@ -122,8 +122,21 @@ def _options() -> argparse.ArgumentParser:
         "tests/bench/run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", type=names, metavar="SECTION[,SECTION]", help="default: all")
-    parser.add_argument("--seconds", type=float, default=2.0, help="per point and round (default %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="medians are of so many (default %(default)s)")
+
+    def above_zero(kind: type[int] | type[float]) -> Callable[[str], float]:
+        def read(text: str) -> float:
+            if (value := kind(text)) <= 0:
+                raise argparse.ArgumentTypeError(f"{text} is not above 0")
+            return value
+
+        return read
+
+    parser.add_argument(
+        "--seconds", type=above_zero(float), default=2.0, help="per point and round (default %(default)s)"
+    )
+    parser.add_argument(
+        "--rounds", type=above_zero(int), default=3, help="medians are of so many (default %(default)s)"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="one short round on a tenth of the operations: a smoke test"
     )

@@ -186,17 +186,16 @@ async def test_large_questions_are_answered_and_not_kept() -> None:
 
 @pytest.mark.parametrize("counters", [Gone(), Elsewhere(lost=True)])
 async def test_lost_counters_fail_the_call_so_that_envoys_failure_mode_decides(
-    counters: Counters, caplog: pytest.LogCaptureFixture
+    counters: Counters,
 ) -> None:
     gateway = Gateway(counters=counters)
 
     for _ in range(2):
-        with pytest.raises(Refusal) as caught, caplog.at_level(logging.WARNING):
+        with pytest.raises(Refusal) as caught:
             await gateway.servicer.handle(a_request())
         assert caught.value.code is Code.UNAVAILABLE
 
     assert gateway.tally.total(TOTAL, decision="counters_lost") == 2
-    assert len(caplog.records) == 1
     assert gateway.servicer.handle(a_request(FREE))
 
 

@@ -30,6 +30,7 @@ ROUNDS = 7
 FEW = 10
 HOT = 1000
 ASKED = 4000
+LEAST_KEYS = 10_000
 MOST_MB = 250.0
 MOST_TIMES = 1.2
 MOST_SECONDS = 1.0
@@ -114,10 +115,12 @@ async def _revoked(asker: Asker, directory: Path, keys: int) -> float:
 
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.scale", description=__doc__)
-    options.add_argument("--keys", type=int, default=1_000_000)
-    options.add_argument("--consumers", type=int, default=100_000)
+    options.add_argument("--keys", type=int, default=1_000_000, help=f"at least {LEAST_KEYS:,} (default %(default)s)")
+    options.add_argument("--consumers", type=int, default=100_000, help="at least 1 (default %(default)s)")
     options.add_argument("--json", action="store_true")
     chosen = options.parse_args()
+    if chosen.keys < LEAST_KEYS or chosen.consumers < 1:
+        options.error(f"--keys is at least {LEAST_KEYS:,}, --consumers at least 1")
     with tempfile.TemporaryDirectory(prefix="authz-scale-") as name:
         figures = asyncio.run(_measure(Path(name), chosen.keys, chosen.consumers))
     ratio = hot.spread_ratio(Settings().key_cache_size, FEW)

@@ -89,7 +89,7 @@ class Contact:
         if not self.lost:
             self.lost = str(lost)
             self._tally.add(EVENTS, event="lost")
-            log.error("Quotas are not shared for now: %s", lost)
+            log.error("Quotas are not shared for now, and quota_when_down decides: %s (see quota_counters)", lost)
             self._wake.set()
 
     def owe(self, lease: Lease, window: Window) -> None:

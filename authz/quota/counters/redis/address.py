@@ -86,7 +86,7 @@ def parse(url: str) -> Site:
     """
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in _KINDS:
-        raise UsageError(f"'{scheme[:20] if separator else '...'}' is no way to Redis", _FORMS)
+        raise UsageError(f"'{scheme[:20]}' is no way to Redis" if separator else "the value is no URL", _FORMS)
     kind, base = _KINDS[scheme]
     try:
         parts = urlsplit(url)

@@ -42,7 +42,7 @@ async def connect(node: Node, limit: float, *greeting: Words) -> AbstractConnect
             _check_version(hello)
     except TimeoutError:
         await connection.disconnect(nowait=True)
-        raise trouble.late(node.place, limit) from None
+        raise trouble.late(node.place, limit, tls=isinstance(connection, SSLConnection)) from None
     except _BROKEN as error:
         await connection.disconnect(nowait=True)
         raise trouble.lost(node.place, error, early=True) from None

@@ -69,9 +69,10 @@ def lost(place: str, error: BaseException, *, early: bool = False) -> LedgerLost
     return LedgerLost(f"Redis at {place} {predicate}{_EARLY if early and predicate == _ENDED else ''}")
 
 
-def late(place: str, seconds: float) -> LedgerLost:
-    """No answer in time."""
-    return LedgerLost(f"Redis at {place} does not answer within {seconds:g} s")
+def late(place: str, seconds: float, *, tls: bool = False) -> LedgerLost:
+    """No answer in time. A server without TLS waits for more when it is greeted with TLS."""
+    hint = " over TLS; does it speak TLS? Else write redis://" if tls else ""
+    return LedgerLost(f"Redis at {place} does not answer within {seconds:g} s{hint}")
 
 
 def is_replica(reply: object) -> bool:

@@ -47,7 +47,7 @@ def test_a_sentinel_has_a_login_of_its_own() -> None:
 
 
 BAD = [
-    ("cache:6379", "no way to Redis", "redis://host:port"),
+    ("cache:6379", "no URL", "redis://host:port"),
     ("http://cache", "'http' is no way to Redis", "redis://host:port"),
     ("redis+ring://cache", "no way to Redis", "redis+cluster://"),
     ("redis://", "names no host", "redis://host:port"),

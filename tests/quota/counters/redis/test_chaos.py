@@ -149,7 +149,9 @@ def _check(crowd: Crowd, sentence: str, *, times: int = 1) -> None:
     for said in crowd.said:
         assert len(said) == 2 * times, said
         for lost, back in zip(said[::2], said[1::2], strict=True):
-            assert re.fullmatch(f"Quotas are not shared for now: Redis at [^ ]+ {sentence}.*", lost), lost
+            assert re.fullmatch(
+                f"Quotas are not shared for now, and quota_when_down decides: Redis at [^ ]+ {sentence}.*", lost
+            ), lost
             assert back == "Quotas are shared again."
 
 
