@@ -133,9 +133,9 @@ class Waiting:
 
     def admit(self) -> None:
         """It has what it lacked: everything is spent, and the caller is told."""
-        for index, (charge, lease) in enumerate(zip(self.charges, self.leases, strict=True)):
-            if _counts(charge) and index not in self.lacking:
-                lease.reserved -= charge.amount
+        for _, charge, lease in self._reserved():
+            lease.reserved -= charge.amount
+        for charge, lease in zip(self.charges, self.leases, strict=True):
             lease.spent += charge.amount
         self.future.set_result(Spent(True, totals(self.leases)))
 
@@ -147,18 +147,17 @@ class Waiting:
 
     def give_back(self) -> None:
         """What was reserved goes back into the balances."""
-        for index, (charge, lease) in enumerate(zip(self.charges, self.leases, strict=True)):
-            if _counts(charge) and index not in self.lacking:
-                lease.reserved -= charge.amount
-                lease.balance += charge.amount
+        for _, charge, lease in self._reserved():
+            lease.reserved -= charge.amount
+            lease.balance += charge.amount
 
     def release(self, recalled: Container[Lease]) -> None:
         """What is reserved of these leases is given up: from now on it lacks that too, and wishes for all at once.
 
         Else two requests, each with what the other lacks, would wait for one another.
         """
-        for index, (charge, lease) in enumerate(zip(self.charges, self.leases, strict=True)):
-            if lease in recalled and _counts(charge) and index not in self.lacking:
+        for index, charge, lease in self._reserved():
+            if lease in recalled:
                 lease.reserved -= charge.amount
                 lease.balance += charge.amount
                 self.lacking.append(index)
@@ -166,6 +165,11 @@ class Waiting:
     def refused(self) -> bool:
         """Whether what it lacks is gone for good."""
         return any(self.leases[index].refuses(self.charges[index]) for index in self.lacking)
+
+    def _reserved(self) -> list[tuple[int, Charge, Lease]]:
+        """The charges, by place, for which units are kept back."""
+        pairs = enumerate(zip(self.charges, self.leases, strict=True))
+        return [(at, charge, lease) for at, (charge, lease) in pairs if _counts(charge) and at not in self.lacking]
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from authz.quota.counters.base import Charge, CountersLost, Spent
 from authz.quota.counters.contact import Contact
 from authz.quota.counters.lease import Account, Ask, Lease, Waiting, take, take_share, totals, wishes
 from authz.quota.counters.ledger import Entry, Ledger, LedgerLost, Settlement, Window
-from authz.quota.counters.windows import Windows
+from authz.quota.counters.windows import MOST_ANONYMOUS, Windows
 from authz.telemetry import Tally
 
 AHEAD = 128
@@ -33,9 +33,6 @@ eight whose demand ends just when the units do, about 48."""
 
 HORIZON = 0.5
 """For how many seconds ahead a busy process claims, at the pace of its last advance."""
-
-MOST_ANONYMOUS = 200_000
-"""When this many counters are held, no anonymous one is begun until windows end. Consumers' always are."""
 
 PATIENCE = 0.1
 """How many seconds a request waits for units that others hold. Handing them back takes a few milliseconds."""
@@ -301,7 +298,7 @@ class LeasedCounters:
 
     def _recalled(self, window: Window) -> None:
         """Somebody else lacks units of this window."""
-        lease = self._windows.find(Charge(window.key, "", window.start, window.end, 0, 0))
+        lease = self._windows.find(window)
         if lease is not None and lease.told and not self._contact.lost:
             account = self._account(window.key[-1])
             account.recalled[lease] = window

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from authz.quota.clock import Clock, SteadyClock
-from authz.quota.counters.ledger import Balance, Entry, LedgerLost, Line, Pages, Recalled, Settlement, Window, Wish
+from authz.quota.counters.ledger import Balance, Entry, LedgerLost, Line, Recalled, Settlement, Window, Wish
+from authz.quota.counters.pages import Pages
 
 log = logging.getLogger(__name__)
 

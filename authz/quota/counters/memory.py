@@ -8,10 +8,7 @@ from collections.abc import Sequence
 from authz.model.quota import UNLIMITED
 from authz.quota.clock import Clock, SteadyClock
 from authz.quota.counters.base import Charge, Spent
-from authz.quota.counters.windows import Windows
-
-MOST_ANONYMOUS = 200_000
-"""When this many counters are held, no anonymous one is begun until windows end. Consumers' always are."""
+from authz.quota.counters.windows import MOST_ANONYMOUS, Windows
 
 
 class MemoryCounters:

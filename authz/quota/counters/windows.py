@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from authz.quota.counters.base import Charge
 from authz.quota.counters.ledger import Window
+
+MOST_ANONYMOUS = 200_000
+"""When a process keeps this many counters, no anonymous one is begun until windows end. Consumers' always are."""
 
 Kept = TypeVar("Kept")
 
@@ -23,6 +25,25 @@ _PARTS = 16
 
 _FREED_AT_ONCE = 32
 """Far more than one spend can begin, so that freeing always catches up, and still only microseconds of work."""
+
+
+class InWindow(Protocol):
+    """A `Window`, or a charge in one."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Which counter."""
+        ...
+
+    @property
+    def start(self) -> int:
+        """The window's first second."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """The first second after it."""
+        ...
 
 
 class Windows(Generic[Kept]):
@@ -39,12 +60,12 @@ class Windows(Generic[Kept]):
         """How many values take up memory, those of past windows included until they are freed."""
         return sum(map(len, self._open.values())) + sum(map(len, self._over))
 
-    def find(self, charge: Charge) -> Kept | None:
+    def find(self, charge: InWindow) -> Kept | None:
         """The value of the charge's counter in the charge's window."""
         part = self._open.get((charge.start, charge.end, hash(charge.key) % _PARTS))
         return None if part is None else part.get(charge.key)
 
-    def keep(self, charge: Charge, value: Kept) -> None:
+    def keep(self, charge: InWindow, value: Kept) -> None:
         """Set it."""
         number = charge.start, charge.end, hash(charge.key) % _PARTS
         part = self._open.get(number)
@@ -53,12 +74,12 @@ class Windows(Generic[Kept]):
             self.soonest_end = min(self.soonest_end, charge.end)
         part[charge.key] = value
 
-    def turn(self, now: float) -> None:
-        """End what is over by now, and free some of what was."""
+    def turn(self, now: float, most: int = _FREED_AT_ONCE) -> None:
+        """End what is over by now, and free at most so much of what was."""
         if now >= self.soonest_end:
             self._end(now)
         if self._over:
-            self._free_some()
+            self._free(most)
 
     def items(self) -> Iterator[tuple[Window, Kept]]:
         """All that is kept of open windows, as it is now; values may be added and windows may end meanwhile."""
@@ -72,9 +93,11 @@ class Windows(Generic[Kept]):
             self.latest_over = max(self.latest_over, part[1])
         self.soonest_end = min((end for _, end, _ in self._open), default=math.inf)
 
-    def _free_some(self) -> None:
-        part = self._over[-1]
-        for _ in range(min(_FREED_AT_ONCE, len(part))):
-            part.popitem()
-        if not part:
-            self._over.pop()
+    def _free(self, most: int) -> None:
+        while self._over and most > 0:
+            part = self._over[-1]
+            for _ in range(min(most, len(part))):
+                part.popitem()
+                most -= 1
+            if not part:
+                self._over.pop()

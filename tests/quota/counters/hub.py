@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from authz.quota.counters.ledger import Entry, LedgerLost, Pages, Recalled, Settlement, Window
+from authz.quota.counters.ledger import Entry, LedgerLost, Recalled, Settlement, Window
+from authz.quota.counters.pages import Pages
 
 
 class Hub:

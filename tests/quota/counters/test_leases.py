@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from authz.quota.counters.base import Charge, CountersLost, Spent
 from authz.quota.counters.leases import AHEAD, PATIENCE, LeasedCounters
-from authz.quota.counters.ledger import SHARE, Pages
+from authz.quota.counters.ledger import SHARE
+from authz.quota.counters.pages import Pages
 from authz.telemetry import Tally
 from quota.counters.hub import Hub, Member
 

@@ -28,12 +28,12 @@ from authz.quota.counters.ledger import (
     Ledger,
     LedgerLost,
     Line,
-    Pages,
     Settlement,
     Window,
     Wish,
 )
 from authz.quota.counters.machine import LedgerHost, MachineLedger
+from authz.quota.counters.pages import Pages
 from authz.quota.counters.redis import RedisLedger
 from harness import redis_server
 from harness.waiting import until

@@ -15,8 +15,9 @@ import pytest
 
 from authz.quota.counters.base import Charge, Counters
 from authz.quota.counters.leases import LeasedCounters
-from authz.quota.counters.ledger import GRACE, Entry, Line, Pages, Window, Wish
+from authz.quota.counters.ledger import GRACE, Entry, Line, Window, Wish
 from authz.quota.counters.memory import MemoryCounters
+from authz.quota.counters.pages import Pages
 from authz.telemetry import Tally
 from quota.counters.hub import Hub
 

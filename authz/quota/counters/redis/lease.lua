@@ -1,4 +1,4 @@
--- One step of the ledger over windows of one subject: what `Pages.settle` does in Python, atomically in Redis.
+-- One step of the ledger over windows of one subject: what `Pages.settle` (pages.py) does in Python, atomically in Redis.
 --
 -- A window is a hash: `claimed` and `held` are the sums over all owners, and each owner has a field of its own with
 -- its claim, what it holds, and its turn. The sums are kept as they change, so a step costs the same however many

@@ -10,12 +10,11 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from pathlib import Path
 
 import pytest
 
 from authz.quota.counters.leases import PATIENCE
-from harness.redis_server import BINARIES, NAMES, Server, a_cluster, a_server, a_watched_server
+from harness.redis_server import BINARIES, Server, a_cluster, a_watched_server
 from harness.waiting import until
 from quota.counters.worker import Worker, workers
 
@@ -26,17 +25,6 @@ SLOW = 1.0
 """What a busy machine may add to it."""
 
 PLENTY = 10**9
-
-
-@pytest.fixture(params=BINARIES, ids=NAMES)
-def binary(request: pytest.FixtureRequest) -> Path:
-    return request.param
-
-
-@pytest.fixture
-async def server(binary: Path) -> AsyncIterator[Server]:
-    async with a_server(binary) as server:
-        yield server
 
 
 class Crowd:

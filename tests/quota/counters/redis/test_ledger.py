@@ -17,7 +17,7 @@ from authz.quota.counters.ledger import Entry, LedgerLost, Line, Settlement, Win
 from authz.quota.counters.redis import RedisLedger, trouble
 from harness import redis_proxy
 from harness.redis_proxy import answering, black_hole, echo, forward_to, hang_up, serving
-from harness.redis_server import BINARIES, NAMES, Server, a_server
+from harness.redis_server import BINARIES, Server, a_server
 from harness.tls import Authority
 from harness.waiting import until
 
@@ -25,17 +25,6 @@ TURNS = itertools.count(1)
 LIMIT = 0.25
 SLOW = 0.6
 """What a busy machine may add to a time limit."""
-
-
-@pytest.fixture(params=BINARIES, ids=NAMES)
-def binary(request: pytest.FixtureRequest) -> Path:
-    return request.param
-
-
-@pytest.fixture
-async def server(binary: Path) -> AsyncIterator[Server]:
-    async with a_server(binary) as server:
-        yield server
 
 
 @contextlib.asynccontextmanager

@@ -14,18 +14,13 @@ from redis.crc import key_slot
 
 from authz.quota.counters.ledger import Entry, LedgerLost, Line, Settlement, Window, Wish
 from authz.quota.counters.redis import RedisLedger
-from harness.redis_server import BINARIES, NAMES, Cluster, Watched, a_cluster, a_watched_server
+from harness.redis_server import Cluster, Watched, a_cluster, a_watched_server
 from harness.waiting import until
 
 TURNS = itertools.count(1)
 LIMIT = 0.25
 SLOW = 0.6
 END = 4_000_000_000
-
-
-@pytest.fixture(params=BINARIES, ids=NAMES)
-def binary(request: pytest.FixtureRequest) -> Path:
-    return request.param
 
 
 @pytest.fixture
