@@ -32,7 +32,7 @@ _MOST_UNREAD: Final = 2**22
 """Bytes that may wait for a member to read them: then it is stuck, and its claims stay where they are."""
 
 _FREED_PER_ENTRY: Final = 16
-_FREED_PER_TICK: Final = 256
+FREED_PER_TICK: Final = 256
 """Windows that are over: each takes about a microsecond to forget, so nobody waits for it."""
 _TICK: Final = 0.05
 _FIRST_PAUSE: Final = 0.01
@@ -47,6 +47,7 @@ class LedgerHost:
         self._clock = clock or SteadyClock()
         self._pages = Pages()
         self._members: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._freeing: asyncio.Task[None] | None = None
 
@@ -60,7 +61,7 @@ class LedgerHost:
         listener.bind(str(self._path))
         # Nobody can connect before it listens, so it is private from its first moment.
         self._path.chmod(0o600)
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_LONGEST_LINE)
+        self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=_LONGEST_LINE)
         self._freeing = asyncio.create_task(self._free())
 
     async def close(self) -> None:
@@ -72,6 +73,8 @@ class LedgerHost:
         self._server.close()
         for member in tuple(self._members):
             member.close()
+        # asyncio itself waits for its servers' connections from Python 3.12 on.
+        await asyncio.gather(*self._serving, return_exceptions=True)
         await self._server.wait_closed()
         self._path.unlink(missing_ok=True)
         self._server = None
@@ -79,7 +82,12 @@ class LedgerHost:
     async def _free(self) -> None:
         while True:
             await asyncio.sleep(_TICK)
-            self._pages.free(self._clock(), _FREED_PER_TICK)
+            self._pages.free(self._clock(), FREED_PER_TICK)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._members.add(writer)
