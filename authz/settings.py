@@ -315,13 +315,17 @@ class Settings:
         unit="s", espv2="--service_control_check_timeout_ms", above_zero=True,
     )
     quota_timeout: float = _setting(
-        1.0, "questions", "How long Envoy waits for a RateLimit; then `quota_when_down`.",
+        1.0, "questions", "How long a quota's answer is waited for; then `quota_when_down`.",
         unit="s", espv2="--service_control_quota_timeout_ms", above_zero=True,
     )
     quota_when_down: Literal["allow", "deny", "local"] = _setting(
         "allow", "questions",
         "What happens to a request whose quota cannot be asked; local: each sidecar admits its share of what is left.",
         espv2="--service_control_network_fail_policy",
+    )
+    quota_in_check: bool = _setting(
+        True, "questions",
+        "Check charges the calls that it lets pass, so that they ask once; off: Envoy asks RateLimit behind Check.",
     )
     quota_counters: str = _setting(
         "memory", "questions",

@@ -12,6 +12,8 @@ from typing import Final
 CONTEXT_SERVICE: Final = "service"
 CONTEXT_CONFIG: Final = "config"
 CONTEXT_OPERATION: Final = "operation"
+CONTEXT_CHARGE: Final = "charge"
+"""Not empty: Check charges the call's quotas, since this route asks no RateLimit."""
 ROUTE_METADATA: Final = "authz"
 
 # Dynamic metadata that Check writes (Envoy files it under the ext_authz filter's name) and that the
@@ -65,6 +67,8 @@ CONSUMER_NUMBER: Final = "API-Consumer-Number"
 OPERATION_NAME: Final = "API-Operation-Name"
 FORWARDED_AUTHORIZATION: Final = "x-forwarded-authorization"
 METHOD_OVERRIDE: Final = "x-http-method-override"
+RATE_LIMITED: Final = "x-envoy-ratelimited"
+"""How Envoy's own rate limit filter marks its denials."""
 ORIGINAL_PATH: Final = "x-envoy-original-path"
 EFFECTIVE_METHOD: Final = "x-authz-method"
 """What routes match methods on when overrides are enabled: written before routing, removed before the backend."""

@@ -117,6 +117,7 @@ def a_check_request(
     service: str = SERVICE,
     config: str = CONFIG,
     peer: str = "192.0.2.7",
+    charge: str = "",
 ) -> bytes:
     """A CheckRequest as Envoy sends it for an operation's route."""
     message = external_auth_pb2.CheckRequest()
@@ -128,5 +129,7 @@ def a_check_request(
         http.headers[header] = value
     extensions = attributes.context_extensions
     extensions["service"], extensions["config"], extensions["operation"] = service, config, f"{API}.{name}"
+    if charge:
+        extensions["charge"] = charge
     data: bytes = message.SerializeToString()
     return data

@@ -37,9 +37,11 @@ _parse = external_auth_pb2.CheckRequest.FromString
 
 
 class Call:
-    """One request. `operation` is (service, config id, selector), as the route's context extensions say."""
+    """One request. `operation` is (service, config id, selector), as the route's context extensions say; `charges`
+    that Check has to charge for it.
+    """
 
-    __slots__ = ("_attributes", "_forwarded", "_hops", "headers", "operation", "path")
+    __slots__ = ("_attributes", "_forwarded", "_hops", "charges", "headers", "operation", "path")
 
     def __init__(self, message: bytes, *, forwarded: bool = False, trusted: int = -1) -> None:
         """Raises google.protobuf.message.DecodeError when the bytes are no CheckRequest.
@@ -55,6 +57,7 @@ class Call:
             context[wire.CONTEXT_CONFIG],
             context[wire.CONTEXT_OPERATION],
         )
+        self.charges = context[wire.CONTEXT_CHARGE] != ""
         http = attributes.request.http
         self.headers: Mapping[str, str] = http.headers
         self.path: str = http.path

@@ -57,6 +57,9 @@ class Reason(enum.Enum):
     KEY_REFERRER = (403, 7, "PERMISSION_DENIED", "", "This API key may not be used from this web page.")
     KEY_APP = (403, 7, "PERMISSION_DENIED", "", "This API key may not be used from this application.")
     BACKEND_TOKEN_MISSING = (503, 14, "UNAVAILABLE", "", "The gateway has no token for its backend; try again soon.")
+    # It may pass, but for what it would take (quota/within.py).
+    QUOTA_UNREACHABLE = (503, 14, "UNAVAILABLE", "", "Quotas cannot be counted at the moment; try again soon.")
+    QUOTA_USED_UP = (429, 8, "", "", "{detail}")
     # fmt: on
 
     def __init__(self, http: int, grpc: int, canonical: str, oauth: str, sentence: str) -> None:

@@ -9,7 +9,7 @@ stand in any number of pieces behind one another, so an OkHttpResponse is the co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -26,6 +26,10 @@ from authz.settings import Settings
 _OVERWRITE: Final = base_pb2.HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 _OK_RESPONSE: Final = b"\x1a"
 """Field 3, length-delimited: CheckResponse.ok_response."""
+_DENIED_RESPONSE: Final = b"\x12"
+"""Field 2: CheckResponse.denied_response."""
+_TO_ADD, _DENIED_HEADERS, _HEADER_VALUE = b"\x32", b"\x12", b"\x0a"
+"""Fields 6 of OkHttpResponse, 2 of DeniedHttpResponse, both HeaderValueOptions; 1 of HeaderValueOption, its header."""
 _REMEMBERED: Final = 8192
 
 
@@ -56,7 +60,8 @@ class Replies:
 
     def _allowed_by_key(self, verdict: Verdict, rule: OperationRule, consumer: Consumer, call: Call | None) -> bytes:
         """The usual allow: nothing in it is the call's own."""
-        key = (rule.service, rule.config, rule.selector, consumer.number, consumer.name, consumer.kind)
+        charged = call is not None and call.charges
+        key = (rule.service, rule.config, rule.selector, consumer.number, consumer.name, consumer.kind, charged)
         if (reply := self._by_key.get(key)) is None:
             if len(self._by_key) >= self._most_by_key:
                 self._by_key.clear()
@@ -77,7 +82,7 @@ class Replies:
         if self._logs:
             name = verdict.consumer.name if verdict.consumer is not None else ""
             return _metadata(_subject(verdict, call), name, "allow")
-        return _metadata(_subject(verdict, call)) if rule.charges else b""
+        return _metadata(_subject(verdict, call)) if rule.charges and not call.charges else b""
 
     def _allowed(self, verdict: Verdict, rule: OperationRule, call: Call) -> bytes:
         consumer, token, backend = verdict.consumer, verdict.token, verdict.backend_token
@@ -135,6 +140,20 @@ class Replies:
     def _user_info(self, text: str) -> bytes:
         padding = "=" * (-len(text) % 4) if self._pads else ""
         return _headers((self._names[wire.USER_INFO], text + padding))
+
+
+def told(headers: Iterable[bytes], *, denied: bool) -> bytes:
+    """What a reply ends with to tell the caller more: HeaderValues, serialised."""
+    response, field = (_DENIED_RESPONSE, _DENIED_HEADERS) if denied else (_OK_RESPONSE, _TO_ADD)
+    return protobuf.block(response, b"".join([_option(field, header) for header in headers]))
+
+
+def _option(field: bytes, header: bytes) -> bytes:
+    """A HeaderValueOption, in the usual case in one go: two lengths of a byte each."""
+    size = len(header)
+    if size < 126:
+        return b"%b%c\x0a%c%b" % (field, size + 2, size, header)
+    return protobuf.block(field, protobuf.block(_HEADER_VALUE, header))
 
 
 def _other_cookies(rule: OperationRule, call: Call) -> bytes:

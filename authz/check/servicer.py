@@ -5,8 +5,10 @@ Whatever goes wrong here is a denial: an empty or broken reply would let the cal
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -15,10 +17,12 @@ from authz.check.decide import Known, NeedKeys, Outcome, Reason, Verdict, decide
 from authz.check.jwks import KeySets
 from authz.check.jwt import Verifier
 from authz.check.keys import KeyCache
-from authz.check.reply import Replies
+from authz.check.reply import Replies, told
 from authz.check.tokens import BackendTokens
 from authz.errors import StoreError
-from authz.rulebook.book import Rulebook
+from authz.futures import after
+from authz.model.quota import Charged
+from authz.rulebook.book import OperationKey, Rulebook
 from authz.rulebook.live import Live
 from authz.settings import Settings
 from authz.telemetry import Tally, log
@@ -31,6 +35,16 @@ _STRANGE = frozenset({Reason.UNKNOWN_OPERATION, Reason.MALFORMED_CHECK})
 """What no caller can bring about: Envoy and the book disagree."""
 
 
+class Charges(Protocol):
+    """Charges a call's quotas; it never raises."""
+
+    def charge(
+        self, operation: OperationKey, consumer: int | None, address: str, /
+    ) -> Charged | asyncio.Future[Charged]:
+        """Take what a call takes, from its consumer's counters or from its address's."""
+        ...
+
+
 class CheckServicer:
     """Answers `envoy.service.auth.v3.Authorization/Check`. `handle` waits for nothing on the usual way."""
 
@@ -41,12 +55,14 @@ class CheckServicer:
         keys: KeyCache,
         key_sets: KeySets,
         backend_tokens: BackendTokens,
+        charges: Charges,
         tally: Tally,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._live = live
         self._keys = keys
         self._key_sets = key_sets
+        self._charges = charges
         self._tally = tally
         self._count = tally.counting("check", "decision")
         self._clock = clock
@@ -62,7 +78,7 @@ class CheckServicer:
             book = self._live.book
             call = Call(message, forwarded=self._forwarded, trusted=self._hops)
             outcome = decide(book, call, self._known, self._clock())
-            return self._answer(outcome, call) if isinstance(outcome, Verdict) else self._fetch(book, call, outcome)
+            return self._settle(outcome, call) if isinstance(outcome, Verdict) else self._fetch(book, call, outcome)
         except DecodeError:
             return self._answer(Verdict(Reason.MALFORMED_CHECK), None)
         except Exception:  # noqa: BLE001 - own trouble of any kind must deny
@@ -72,26 +88,47 @@ class CheckServicer:
         try:
             for _ in range(_MOST_ROUNDS):
                 if isinstance(outcome, Verdict):
-                    return self._answer(outcome, call)
+                    break
                 if isinstance(outcome, NeedKeys):
                     await self._key_sets.fetch(outcome.provider)
                 else:
                     await self._keys.load(outcome.digest)
                 outcome = decide(book, call, self._known, self._clock())
-            return self._answer(outcome if isinstance(outcome, Verdict) else Verdict(Reason.INTERNAL), call)
+            answer = self._settle(outcome if isinstance(outcome, Verdict) else Verdict(Reason.INTERNAL), call)
+            return answer if isinstance(answer, bytes) else await answer
         except StoreError as error:
             self._tally.warn_once("check", "store", "API keys cannot be looked up: %s", error)
             return self._answer(Verdict(Reason.KEYS_UNREACHABLE, book.operations.get(call.operation)), call)
         except Exception:  # noqa: BLE001 - as above
             return self._broken(call)
 
-    def _answer(self, verdict: Verdict, call: Call | None) -> bytes:
+    def _settle(self, verdict: Verdict, call: Call) -> bytes | asyncio.Future[bytes]:
+        """Charge what may pass, where that is Check's to do."""
+        rule, consumer = verdict.rule, verdict.consumer
+        if not call.charges or verdict.reason is not None or rule is None or not rule.charges:
+            return self._answer(verdict, call)
+        if consumer is not None:
+            charged = self._charges.charge(call.operation, consumer.number, "")
+        else:
+            charged = self._charges.charge(call.operation, None, call.address)
+        if isinstance(charged, asyncio.Future):
+            return after(charged, lambda done: self._charged(verdict, call, done.result()))
+        return self._charged(verdict, call, charged)
+
+    def _charged(self, verdict: Verdict, call: Call, charged: Charged) -> bytes:
+        if not charged.passes:
+            reason = Reason.QUOTA_UNREACHABLE if charged.lost else Reason.QUOTA_USED_UP
+            verdict = verdict._replace(reason=reason, detail=charged.text)
+        return self._answer(verdict, call, charged.headers)
+
+    def _answer(self, verdict: Verdict, call: Call | None, headers: tuple[bytes, ...] = ()) -> bytes:
         reason = verdict.reason
         self._count(reason.name if reason else "allow")
         if reason in _STRANGE:
             about = call.operation if call else ("unreadable",)
             self._tally.warn_once(reason.name, " ".join(about), "Check: %s %s", reason.name, about)
-        return self._replies.build(verdict, call)
+        answer = self._replies.build(verdict, call)
+        return answer + told(headers, denied=reason is not None) if headers else answer
 
     def _broken(self, call: Call | None) -> bytes:
         log.exception("Check failed")

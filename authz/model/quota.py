@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class Unit(enum.Enum):
@@ -64,3 +65,16 @@ class Override:
     metric: str
     value: int
     limit: str = ""
+
+
+class Charged(NamedTuple):
+    """What became of one call's charges, for whoever answers it.
+
+    `lost`: nothing was counted. `headers` tell the caller where its limits stand, as serialised HeaderValues of
+    Envoy's; `text` says why the call may not pass.
+    """
+
+    passes: bool
+    lost: bool = False
+    headers: tuple[bytes, ...] = ()
+    text: str = ""

@@ -76,6 +76,11 @@ class Operation:
         """The method name without its API: `ListShelves`."""
         return self.selector.rsplit(".", 1)[-1]
 
+    @property
+    def is_metered(self) -> bool:
+        """Whether a call takes from any quota."""
+        return any(cost.amount > 0 for cost in self.costs)
+
 
 @dataclass(frozen=True, slots=True)
 class Api:

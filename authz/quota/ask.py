@@ -1,4 +1,4 @@
-"""Ask: one question of Envoy's rate limit filter, read from a RateLimitRequest.
+"""Ask: which operation is called, and who is charged: read from a RateLimitRequest, or known to Check already.
 
 It knows the message and the descriptor entries of `wire`, not what they cost. Every entry was written by our own
 route table, by Check's metadata or by Envoy itself; what is not as they write it is no question we could answer.
@@ -66,6 +66,19 @@ def from_bytes(data: bytes) -> Ask:
         subject,
         _consumer(subject),
     )
+
+
+def of_call(operation: tuple[str, str, str], consumer: int | None, address: str) -> Ask:
+    """What a call of (service, config, operation) asks, once Check knows its consumer, or that it has none.
+
+    Raises:
+        BadAsk: neither a consumer nor an address is known: nobody could be charged.
+    """
+    if consumer is not None:
+        return Ask(*operation, f"{SUBJECT_CONSUMER}{consumer}", consumer)
+    if not address:
+        raise BadAsk("subject", "the call has neither a consumer nor an address")
+    return Ask(*operation, SUBJECT_ADDRESS + address)
 
 
 def _needed(entries: dict[str, str], key: str) -> str:

@@ -1,4 +1,4 @@
-"""Reply: an Answer as a RateLimitResponse.
+"""Reply: an Answer as a RateLimitResponse, or as the headers and the sentence of one.
 
 It knows the message, the `X-RateLimit-*` headers (draft-ietf-httpapi-ratelimit-headers-03, as Envoy writes them) and
 the words of a denial. The overall code is OVER_LIMIT or OK and nothing else: Envoy lets every other number pass.
@@ -39,10 +39,9 @@ _CODE_OK, _CODE_OVER_LIMIT = _ADMITTED, _DENIED
 # Of HeaderValue.
 _KEY, _VALUE = b"\x0a", b"\x12"
 
-_LIMIT, _REMAINING, _RESET, _RETRY_AFTER = (
-    block(_KEY, name) for name in (b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset", b"retry-after")
-)
-_COUNT_HEADERS = b"\x1a%%c%b\x12%%c%%b\x1a%%c%b\x12%%c%%b" % (_REMAINING, _RESET)
+_LIMIT, _RETRY_AFTER = "x-ratelimit-limit", "retry-after"
+# The two that every answer has anew: what stands before the value's length. No number is as long as 128 digits.
+_REMAINING, _RESET = (block(_KEY, name) + _VALUE + b"%c%b" for name in (b"x-ratelimit-remaining", b"x-ratelimit-reset"))
 
 _UNSAFE = re.compile(r"[^ !#-\[\]-~]")
 """What may not stand in a quoted string of a header (RFC 9110, 5.6.4), a quote and a backslash included."""
@@ -54,21 +53,40 @@ UNANSWERABLE = "RESOURCE_EXHAUSTED: This gateway cannot tell which quota the cal
 def to_bytes(answer: Answer) -> bytes:
     """The serialized RateLimitResponse."""
     standings = answer.standings
-    heads, policies = _prepare(tuple([(each.name, each.limit, each.window) for each in standings]))
+    heads, _ = _prepare(tuple([(each.name, each.limit, each.window) for each in standings]))
     pieces = [_ADMITTED if answer.admitted else _DENIED]
     pieces += [_status(head, standing) for head, standing in zip(heads, standings, strict=True)]
+    pieces += [block(_HEADERS_TO_ADD, value) for value in headers(answer)]
+    if not answer.admitted:
+        pieces.append(_body(sentence(answer)))
+    return b"".join(pieces)
+
+
+def headers(answer: Answer) -> tuple[bytes, ...]:
+    """What the caller reads of it in headers, as serialized HeaderValues: of the limit that binds, and all policies."""
     tightest = answer.tightest()
     if tightest:
-        pieces += (
+        _, policies = _prepare(tuple([(each.name, each.limit, each.window) for each in answer.standings]))
+        remaining, reset = b"%d" % tightest.remaining, b"%d" % tightest.reset
+        told: tuple[bytes, ...] = (
             _limit_header(tightest.limit, policies),
-            _count_headers(b"%d" % tightest.remaining, b"%d" % tightest.reset),
+            _REMAINING % (len(remaining), remaining),
+            _RESET % (len(reset), reset),
         )
-    if not answer.admitted:
-        pieces += (
-            _header(_RETRY_AFTER, b"%d" % max(1, answer.retry_after)),
-            _body(_sentence(tightest, answer.retry_after) if tightest else UNANSWERABLE),
-        )
-    return b"".join(pieces)
+    else:
+        told = ()
+    return told if answer.admitted else (*told, header(_RETRY_AFTER, str(max(1, answer.retry_after))))
+
+
+def sentence(answer: Answer) -> str:
+    """Why a call is refused, for its caller."""
+    tightest = answer.tightest()
+    return _sentence(tightest, answer.retry_after) if tightest else UNANSWERABLE
+
+
+def header(name: str, value: str) -> bytes:
+    """A serialized HeaderValue."""
+    return block(_KEY, name.encode()) + block(_VALUE, value.encode())
 
 
 def denial(text: str) -> bytes:
@@ -107,17 +125,7 @@ def _status(head: bytes, standing: Standing) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _limit_header(limit: int, policies: str) -> bytes:
-    return _header(_LIMIT, f"{limit}, {policies}".encode())
-
-
-def _count_headers(remaining: bytes, reset: bytes) -> bytes:
-    """The two headers that every answer has anew, in one go: their lengths are below 128, so each is one byte."""
-    left, until = len(remaining), len(reset)
-    return _COUNT_HEADERS % (len(_REMAINING) + 2 + left, left, remaining, len(_RESET) + 2 + until, until, reset)
-
-
-def _header(key: bytes, value: bytes) -> bytes:
-    return block(_HEADERS_TO_ADD, key + block(_VALUE, value))
+    return header(_LIMIT, f"{limit}, {policies}")
 
 
 def _body(text: str) -> bytes:

@@ -22,7 +22,9 @@ from authz.quota.counters.base import Counters
 from authz.quota.counters.leases import LeasedCounters
 from authz.quota.counters.machine import MachineLedger
 from authz.quota.counters.memory import MemoryCounters
+from authz.quota.meter import Meter
 from authz.quota.servicer import RateLimitServicer
+from authz.quota.within import ChargingCheck
 from authz.rulebook.book import Rulebook
 from authz.rulebook.live import Live
 from authz.settings import Settings
@@ -82,8 +84,10 @@ class Sidecar:
         Raises:
             StateError: the address cannot be bound.
         """
-        check = CheckServicer(self.book, self._settings, self.keys, self.key_sets, self.tokens, self._tally)
-        quota = RateLimitServicer(self.book, self._counters, self._tally)
+        meter = Meter(self.book, self._counters, self._tally)
+        charging = ChargingCheck(meter, self._settings)
+        check = CheckServicer(self.book, self._settings, self.keys, self.key_sets, self.tokens, charging, self._tally)
+        quota = RateLimitServicer(meter)
         handlers = {wire.CHECK_METHOD: check.handle, wire.RATE_LIMIT_METHOD: quota.handle}
         transport = transport_of(self._settings, handlers, address)
         await transport.start()

@@ -98,11 +98,6 @@ def needs_check(operation: Operation, settings: Settings) -> bool:
     )
 
 
-def needs_quota(operation: Operation) -> bool:
-    """Whether RateLimit must be asked."""
-    return any(cost.amount > 0 for cost in operation.costs)
-
-
 def _domain(service: str) -> str:
     """The name that hosts are compared with: the connection manager has cut the port off theirs."""
     return re.sub(r":\d+\Z", "", service).lower()
@@ -233,11 +228,15 @@ class _Writer:
         for told in route.request_headers_to_add:
             told.header.value = selector.replace("%", "%%")
         route.typed_per_filter_config.clear()
-        checked = needs_check(operation, settings)
+        checked, metered = needs_check(operation, settings), operation.is_metered
+        at_once = checked and metered and settings.quota_in_check
         if checked:
-            self.check.check_settings.context_extensions[wire.CONTEXT_OPERATION] = selector
+            context = self.check.check_settings.context_extensions
+            context[wire.CONTEXT_OPERATION] = selector
+            context.pop(wire.CONTEXT_CHARGE, None)
+            context.update({wire.CONTEXT_CHARGE: "1"} if at_once else {})
             _switch_on(route, CHECK_FILTER, self.check)
-        if needs_quota(operation):
+        if metered and not at_once:
             quota = self.quotas[checked]
             quota.rate_limits[0].actions[_OPERATION_ENTRY].generic_key.descriptor_value = selector
             _switch_on(route, RATE_LIMIT_FILTER, quota)

@@ -23,7 +23,9 @@ from authz.model.quota import Cost
 from authz.quota.ask import from_bytes
 from authz.quota.charge import charges
 from authz.quota.counters.memory import MemoryCounters
+from authz.quota.meter import Meter
 from authz.quota.servicer import RateLimitServicer
+from authz.quota.within import ChargingCheck
 from authz.rulebook.book import ProviderRule, Rulebook
 from authz.rulebook.compile import compile_book
 from authz.rulebook.live import Live
@@ -92,12 +94,15 @@ def _check_parts() -> dict[str, Callable[[], object]]:
     book, now, issuer = _book(), time.time(), Issuer()
     token, *fresh = [issuer.token(iss=ISSUER, aud=f"https://{SERVICE}", sub=f"user-{n}") for n in range(_FRESH + 1)]
     by_key = a_check_request(headers=_headers("key", _KEY), name="ByKey")
+    metered = a_check_request(headers=_headers("key", _KEY), name="Metered", charge="1")
     by_token = a_check_request(headers=_headers("token", token), name="ByToken")
     turn = itertools.cycle([a_check_request(headers=_headers("token", each), name="ByToken") for each in fresh])
     keys, sets = _keys(), _Sets(KeySet(read_keys(json.dumps(issuer.jwks()).encode(), "here"), 1, frozenset({"key-1"})))
     known = Known(keys, Verifier(sets, skew=60, size=100), _NoTokens())
+    live, tally = Live(book), Tally()
+    charging = ChargingCheck(Meter(live, MemoryCounters(), tally), Settings())
     servicer, forgetful = (
-        CheckServicer(Live(book), Settings(token_cache_size=size), keys, sets, _NoTokens(), Tally())
+        CheckServicer(live, Settings(token_cache_size=size), keys, sets, _NoTokens(), charging, tally)
         for size in (100, 0)
     )
     return {
@@ -107,6 +112,7 @@ def _check_parts() -> dict[str, Callable[[], object]]:
             for credential, message in zip(CREDENTIALS, (by_key, by_token), strict=True)
         },
         "Check, bytes to bytes (key)": lambda: servicer.handle(by_key),
+        "Check that charges, bytes to bytes (key)": lambda: servicer.handle(metered),
         "Check, bytes to bytes (token, cached)": lambda: servicer.handle(by_token),
         "Check, bytes to bytes (token, fresh)": lambda: forgetful.handle(next(turn)),
     }
@@ -136,7 +142,7 @@ def _quota_parts() -> dict[str, Callable[[], object]]:
     book, counters = _book(), MemoryCounters()
     data = _question()
     ask = from_bytes(data)
-    servicer = RateLimitServicer(Live(book), MemoryCounters(), Tally())
+    servicer = RateLimitServicer(Meter(Live(book), MemoryCounters(), Tally()))
 
     def spend() -> object:
         now = time.time()

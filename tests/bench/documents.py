@@ -15,11 +15,13 @@ _BY_KEY: Document = {"security": [{"key": []}]}
 
 def guarded(host: str, issuer: str) -> Document:
     """One operation for each kind of guard."""
+    metered: Document = {"x-google-quota": {"metricCosts": {"calls": 1}}}
     guards: dict[str, Document] = {
         "open": {"security": []},
         "key": _BY_KEY,
         "token": {"security": [{"token": []}]},
-        "metered": {**_BY_KEY, "x-google-quota": {"metricCosts": {"calls": 1}}},
+        "metered": {**_BY_KEY, **metered},
+        "counted": {"security": [], **metered},
     }
     operations = {f"/{name}": {"get": _operation(name, **guard)} for name, guard in guards.items()}
     token = {

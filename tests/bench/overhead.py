@@ -18,7 +18,8 @@ REMEMBERED = 16
 FRESH = 64
 
 ALONE, CHECK, QUOTA = "Envoy alone", "+ Check (key)", "+ Check (key) + RateLimit"
-WANTED = {CHECK: 0.62, QUOTA: 0.47}
+CHARGING = "+ Check (key) that charges"
+WANTED = {CHECK: 0.62, CHARGING: 0.47, QUOTA: 0.47}
 """At least this part of the requests/s of Envoy alone."""
 MOST_TAIL = 2.0
 
@@ -30,11 +31,13 @@ def measure(pace: Pace) -> Section:
     with questions.issuer() as (url, issuer), counting.redis() as counted, contextlib.ExitStack() as running:
         tokens = [issuer.token(iss=url, aud=documents.AUDIENCE, sub=f"user-{n}") for n in range(FRESH)]
         document = documents.guarded(HOST, url)
-        kinds = [{"token_cache_size": REMEMBERED}, *([counted.settings] if counted else [])]
+        kinds = [{"token_cache_size": REMEMBERED}, {"quota_in_check": False}, *([counted.settings] if counted else [])]
         gateways = running.enter_context(stack.together(*(stack.gateway(document, **kind) for kind in kinds)))
-        points = [point for point in _points(gateways[0], tokens) if drivers.sendable(point.call, by_hand=pace.by_hand)]
+        points = [
+            point for point in _points(*gateways[:2], tokens) if drivers.sendable(point.call, by_hand=pace.by_hand)
+        ]
         if counted:
-            points.append(_point(f"{QUOTA} (Redis)", gateways[1], "/metered", counted.processes))
+            points.append(_point(f"{CHARGING} (Redis)", gateways[2], "/metered", counted.processes))
         figures = load.measure(points, pace)
         for gateway in gateways:
             gateway.must_have_answered()
@@ -45,13 +48,14 @@ def measure(pace: Pace) -> Section:
     return Section("http", _note(), rows, list(_goals(figures)))
 
 
-def _points(gateway: Gateway, tokens: list[str]) -> Iterator[Point]:
+def _points(gateway: Gateway, asking_twice: Gateway, tokens: list[str]) -> Iterator[Point]:
     yield Point(ALONE, Http(gateway.port, HOST, "/open"), gateway.processes)
     yield _point(CHECK, gateway, "/key")
     one = {"authorization": f"Bearer {tokens[0]}"}
     yield Point("+ Check (JWT, cached)", Http(gateway.port, HOST, "/token", one), gateway.processes)
     yield Point("+ Check (JWT, fresh)", Http(gateway.port, HOST, "/token", tokens=tokens), gateway.processes)
-    yield _point(QUOTA, gateway, "/metered")
+    yield _point(CHARGING, gateway, "/metered")
+    yield _point(QUOTA, asking_twice, "/metered")
 
 
 def _point(name: str, gateway: Gateway, path: str, beside: load.Processes | None = None) -> Point:
@@ -79,7 +83,8 @@ def _note() -> str:
     return (
         f"wrk (or h2load, which cannot send fresh tokens), 1 thread, {WIDTH} connections, one Envoy worker, sidecar on "
         f"{stack.transport()}, and a backend that writes a fixed answer. Envoy alone is an open operation of the same "
-        "Envoy, listener and backend: for it, both filters are out of the chain. CPU is user and system time of all "
+        "Envoy, listener and backend: for it, both filters are out of the chain. Check that charges is what a call "
+        "with a quota leads to; `+ RateLimit` is that call with quota_in_check off. CPU is user and system time of all "
         "threads, divided by the requests; `of alone` is requests/s over those of Envoy alone in the same round; "
         "`busiest` is the process that used most of a core: only where that is Envoy does the throughput show Envoy's "
         f"cost and nobody else's. {counting.note()}"

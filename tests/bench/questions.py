@@ -38,6 +38,7 @@ HOST = "bench.example.test"
 
 KEY = "Check (key)"
 TOKEN = "Check (JWT)"
+CHARGING = "Check (key) that charges"
 QUOTA = "RateLimit"
 
 
@@ -89,8 +90,9 @@ def _asked() -> Iterator[Site]:
             deploy.deploy(store, [SourceText(str(file), file.read_text())], now=time.time())
             key = keys.create(store, "bench", now=time.time()).text
         token = signs.token(iss=url, aud=documents.AUDIENCE, sub="user-0")
-        calls = {KEY: ("/key", ("x-api-key", key)), TOKEN: ("/token", ("authorization", f"Bearer {token}"))}
-        calls[QUOTA] = ("/metered", ("x-api-key", key))
+        by_key = "x-api-key", key
+        calls = {KEY: ("/key", by_key), CHARGING: ("/metered", by_key), QUOTA: ("/counted", by_key)}
+        calls[TOKEN] = "/token", ("authorization", f"Bearer {token}")
         port = proxy.free_port()
         with stack.backend() as (backend, _), ThreadPoolExecutor() as beside:
             bootstrap = beside.submit(_bootstrap, directory, data_dir, file, backend, port)

@@ -10,13 +10,14 @@ from bench.drivers import WIDTH, Grpc
 from bench.load import Measured, Point
 from bench.pace import Pace
 from bench.peers import Peer
-from bench.questions import KEY, QUOTA, TOKEN, Question
+from bench.questions import CHARGING, KEY, QUOTA, TOKEN, Question
 from bench.report import Row, Section
 from bench.stack import Sidecar
 
 CACHED, FRESH = f"{TOKEN}, cached", f"{TOKEN}, fresh"
 WIDE = f"{KEY}, {WIDTH} connections"
-MEMORY, REDIS = f"{QUOTA}, memory", f"{QUOTA}, Redis"
+IN_MEMORY, IN_REDIS = "memory", "Redis"
+MEMORY, REDIS = f"{QUOTA}, {IN_MEMORY}", f"{QUOTA}, {IN_REDIS}"
 
 REFERENCES = {KEY: 10, CACHED: 12, FRESH: 70, MEMORY: 10, REDIS: 14}
 """µs of the sidecar's CPU per call that we want to stay near on one quiet machine of 2 cores."""
@@ -33,7 +34,9 @@ def measure(pace: Pace, servers: Sequence[Peer] = ()) -> Section:
         sidecars = running.enter_context(stack.together(*(stack.sidecar(site.data_dir, **kind) for kind in kinds)))
         points = [*_points(site.questions, *sidecars[:2])]
         if counted:
-            points.append(_point(REDIS, site.questions[QUOTA], sidecars[2], counted.processes))
+            for kind in (CHARGING, QUOTA):
+                name = f"{kind}, {IN_REDIS}"
+                points.append(_point(name, site.questions[kind], sidecars[2], counted.processes))
         figures = load.measure([*points, *others], pace)
         if counted:
             counted.must_have_counted()
@@ -45,7 +48,8 @@ def _points(asked: Mapping[str, Question], remembering: Sidecar, forgetful: Side
     yield _point(WIDE, asked[KEY], remembering, connections=WIDTH)
     yield _point(CACHED, asked[TOKEN], remembering)
     yield _point(FRESH, asked[TOKEN], forgetful)
-    yield _point(MEMORY, asked[QUOTA], remembering)
+    for kind in (CHARGING, QUOTA):
+        yield _point(f"{kind}, {IN_MEMORY}", asked[kind], remembering)
 
 
 def _point(

@@ -76,7 +76,8 @@ async def test_the_sidecar_alone_and_a_peer_that_is_asked_the_same(tmp_path: Pat
     calls = rows(figures, "sidecar", "call")
     assert {
         "Check (key)", "Check (key), 32 connections", "Check (JWT), cached", "Check (JWT), fresh", "RateLimit, memory",
-        "RateLimit, Redis", "Check (key), theirs (denies)",
+        "RateLimit, Redis", "Check (key) that charges, memory", "Check (key) that charges, Redis",
+        "Check (key), theirs (denies)",
     } <= set(calls)  # fmt: skip
     for row in calls.values():
         assert row["requests/s"] > 0
@@ -106,6 +107,8 @@ def test_the_transports_and_the_whole_path() -> None:
         "Check (key) + Envoy: sidecar CPU, nghttp2 over grpcio": 0.125,
         "+ Check (key): requests/s over Envoy alone": 0.62,
         "+ Check (key): p99 over p50": 2,
+        "+ Check (key) that charges: requests/s over Envoy alone": 0.47,
+        "+ Check (key) that charges: p99 over p50": 2,
         "+ Check (key) + RateLimit: requests/s over Envoy alone": 0.47,
         "+ Check (key) + RateLimit: p99 over p50": 2,
     }

@@ -285,7 +285,7 @@ def test_places_are_spoken_of_in_words():
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_consistent_statuses(reason):
-    expected = {400: 3, 401: 16, 403: 7, 503: 14}
+    expected = {400: 3, 401: 16, 403: 7, 429: 8, 503: 14}
 
     assert reason.grpc == expected[reason.http]
     assert not reason.canonical or reason.canonical in {
@@ -294,7 +294,7 @@ def test_every_reason_has_consistent_statuses(reason):
         "PERMISSION_DENIED",
         "UNAVAILABLE",
     }
-    assert reason.message("x").endswith(".")
+    assert reason.message("x.").endswith(".")
 
 
 def test_a_strangers_bad_keys_are_all_alike():

@@ -18,6 +18,10 @@ from authz.check.servicer import CheckServicer
 from authz.check.tokens import BackendTokens
 from authz.errors import StoreError
 from authz.model.auth import key_digest
+from authz.model.quota import Cost
+from authz.quota.counters.memory import MemoryCounters
+from authz.quota.meter import Meter
+from authz.quota.within import ChargingCheck
 from authz.rulebook.compile import compile_book
 from authz.rulebook.live import Live
 from authz.settings import Settings
@@ -32,8 +36,9 @@ from builders import (
     Clock,
     a_check_request,
     a_key,
+    a_limit,
+    a_metered_service,
     a_provider,
-    a_service,
     an_inventory,
     an_operation,
 )
@@ -51,9 +56,10 @@ class Gateway:
             an_operation("GetShelf", BY_KEY),
             an_operation("Token", BY_TOKEN),
             an_operation("Both", BY_BOTH),
+            an_operation("Metered", BY_KEY, costs=(Cost("reads", 1),)),
         )
         provider = a_provider(jwks_uri=jwks_uri or f"{ISSUER}/keys")
-        config = a_service(*operations, providers=(provider,))
+        config = a_metered_service(*operations, providers=(provider,), limits=(a_limit(value=2),))
         self.live = Live(compile_book(an_inventory(config), self.settings))
         self.store = {key.digest: key for key in (a_key(),)}
         self.asked = []
@@ -67,6 +73,7 @@ class Gateway:
             self.keys,
             self.sets,
             BackendTokens(None, self.live, self.clock),
+            ChargingCheck(Meter(self.live, MemoryCounters(), self.tally, self.clock), self.settings),
             self.tally,
             self.clock,
         )
@@ -298,3 +305,50 @@ def test_no_mutation_of_a_bad_call_to_a_guarded_operation_is_allowed(closed, mes
 )
 def test_no_text_in_any_place_is_allowed(closed, query, headers, name):
     assert denies(closed, a_check_request(f"/x?{query}", headers, name=name))
+
+
+# -- charging what may pass -------------------------------------------------------------------------------------------
+
+
+def headers(options):
+    return {option.header.key: option.header.value for option in options}
+
+
+async def test_what_may_pass_is_charged_and_what_may_not_is_not(gateway):
+    metered = {"name": "Metered", "charge": "1"}
+    denied = [await gateway.ask("/x?key=made-up", **metered) for _ in range(3)]
+    first, second, third = [await gateway.ask("/x?key=good-key", **metered) for _ in range(3)]
+
+    assert {decision(answer) for answer in denied} == {"KEY_INVALID"}
+    assert [
+        headers(answer.ok_response.response_headers_to_add)["x-ratelimit-remaining"] for answer in (first, second)
+    ] == ["1", "0"]
+    # What Check says to the backend is all there, too.
+    assert headers(first.ok_response.headers)["x-endpoint-api-consumer-number"]
+    assert first.ok_response.headers_to_remove
+    assert (third.status.code, third.denied_response.status.code) == (8, 429)
+    assert third.denied_response.body.startswith("RESOURCE_EXHAUSTED: ")
+    assert int(headers(third.denied_response.headers)["retry-after"]) > 0
+    assert decision(third) == "QUOTA_USED_UP"
+    assert not third.HasField("ok_response")
+
+
+async def test_a_grpc_call_over_its_quota_is_told_so_in_its_own_way(gateway):
+    content = {"content-type": "application/grpc"}
+    answers = [await gateway.ask("/x?key=good-key", content, name="Metered", charge="1") for _ in range(3)]
+
+    assert headers(answers[-1].denied_response.headers)["grpc-status"] == "8"
+
+
+async def test_where_rate_limit_is_asked_check_charges_nothing_and_says_who_called(gateway):
+    answers = [await gateway.ask("/x?key=good-key", name="Metered") for _ in range(5)]
+
+    assert {decision(answer) for answer in answers} == {"allow"}
+    assert answers[0].dynamic_metadata.fields["subject"].string_value.startswith("consumer:")
+    assert not answers[0].ok_response.response_headers_to_add
+
+
+async def test_an_operation_that_costs_nothing_is_not_charged_whatever_the_route_says(gateway):
+    answers = [await gateway.ask("/x?key=good-key", charge="1") for _ in range(5)]
+
+    assert not any(answer.ok_response.response_headers_to_add for answer in answers)

@@ -12,6 +12,9 @@ from authz.check.keys import KeyCache
 from authz.check.servicer import CheckServicer
 from authz.check.tokens import BackendTokens
 from authz.model.auth import ApiKey, Consumer, key_digest
+from authz.quota.counters.memory import MemoryCounters
+from authz.quota.meter import Meter
+from authz.quota.within import ChargingCheck
 from authz.rulebook.compile import compile_book
 from authz.rulebook.live import Live
 from authz.settings import Settings
@@ -46,8 +49,9 @@ def _check(count: int) -> CheckServicer:
         digest = key_digest(text_of(number))
         keys._remember(digest, ApiKey(str(number), digest, Consumer(number + 1, f"consumer-{number}")))
     keys.close()
-    sets = KeySets(Fetcher(1.0), live, settings)
-    return CheckServicer(live, settings, keys, sets, BackendTokens(None, live), Tally())
+    sets, tally = KeySets(Fetcher(1.0), live, settings), Tally()
+    charging = ChargingCheck(Meter(live, MemoryCounters(), tally), settings)
+    return CheckServicer(live, settings, keys, sets, BackendTokens(None, live), charging, tally)
 
 
 def _questions(count: int) -> list[bytes]:

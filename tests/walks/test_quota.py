@@ -83,12 +83,22 @@ class Stage:
         return [(await self.call(path, key, **more)).status for _ in range(times)]
 
 
+@pytest.fixture(scope="module", params=[True, False], ids=["asked once", "asked twice"])
+def in_check(request: pytest.FixtureRequest) -> bool:
+    """Callers must not notice which way Envoy asks."""
+    return bool(request.param)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(tmp_path_factory: pytest.TempPathFactory, transport: str) -> AsyncIterator[Stage]:
+async def stage(tmp_path_factory: pytest.TempPathFactory, transport: str, in_check: bool) -> AsyncIterator[Stage]:
     async with (
         Upstream() as backend,
         gateway.running(
-            tmp_path_factory.mktemp("quota"), [TEXT], now=time.time(), backend=f"http://{backend.address}"
+            tmp_path_factory.mktemp("quota"),
+            [TEXT],
+            now=time.time(),
+            backend=f"http://{backend.address}",
+            quota_in_check=in_check,
         ) as running,
     ):
         yield Stage(running, backend)
@@ -154,6 +164,18 @@ async def test_more_than_a_limit_in_one_call(stage: Stage) -> None:
 
     assert await stage.statuses("/large", key, times=2) == [429, 429]
     assert await stage.statuses("/read", key, times=1) == [200]
+
+
+async def test_a_refusal_is_marked_as_envoys_own_and_speaks_grpc_to_grpc(stage: Stage) -> None:
+    key = stage.key()
+    await stage.statuses("/read", key, times=3)
+    refused = await stage.call("/read", key)
+    content = [("x-api-key", key), ("content-type", "application/grpc")]
+    call = await http.fetch(stage.running.port, "GET", "/read", content, host=HOST)
+
+    assert refused.header("x-envoy-ratelimited") == ("true" if stage.running.settings.envoy_headers else None)
+    assert (call.status, call.header("grpc-status")) == (200, "8")
+    assert (call.header("grpc-message") or "").startswith("RESOURCE_EXHAUSTED")
 
 
 async def test_consumers_are_counted_apart(stage: Stage) -> None:
@@ -232,11 +254,16 @@ async def test_who_is_known_does_not_use_up_the_address(stage: Stage) -> None:
     assert await stage.statuses("/optional", times=4, source="127.0.0.41") == [200, 200, 200, 429]
 
 
-async def test_behind_a_trusted_proxy_its_word_counts(tmp_path: Path) -> None:
+async def test_behind_a_trusted_proxy_its_word_counts(tmp_path: Path, in_check: bool) -> None:
     async with (
         Upstream() as backend,
         gateway.running(
-            tmp_path, [TEXT], now=time.time(), backend=f"http://{backend.address}", trusted_hops=1
+            tmp_path,
+            [TEXT],
+            now=time.time(),
+            backend=f"http://{backend.address}",
+            trusted_hops=1,
+            quota_in_check=in_check,
         ) as running,
     ):
         counted = {}
@@ -308,9 +335,15 @@ async def nobody() -> AsyncIterator[str]:
 @pytest.mark.parametrize("where", [nobody, silence])
 @pytest.mark.parametrize(("when_down", "status"), [("allow", 200), ("deny", 503)])
 async def test_without_a_sidecar_quota_does_what_the_setting_says_and_check_never_opens(
-    tmp_path: Path, where: Any, when_down: str, status: int
+    tmp_path: Path, where: Any, when_down: str, status: int, in_check: bool
 ) -> None:
-    values = {"quota_when_down": when_down, "quota_timeout": 0.2, "check_timeout": 0.2, "drain_seconds": 0.1}
+    values = {
+        "quota_when_down": when_down,
+        "quota_timeout": 0.2,
+        "check_timeout": 0.2,
+        "drain_seconds": 0.1,
+        "quota_in_check": in_check,
+    }
     async with contextlib.AsyncExitStack() as stack:
         backend = await stack.enter_async_context(Upstream())
         chosen = gateway.settings(tmp_path, backend=f"http://{backend.address}", **values)

@@ -89,12 +89,13 @@ async def test_a_limit_is_one_limit_whichever_gateway_is_asked(redis: Server, tm
 DOWN = {"allow": {200}, "deny": {200, 503}, "local": {200, 429}}
 
 
+@pytest.mark.parametrize("in_check", [True, False], ids=["asked once", "asked twice"])
 @pytest.mark.parametrize(("when_down", "expected"), DOWN.items(), ids=DOWN)
 async def test_without_its_redis_a_gateway_does_what_the_setting_says(
-    redis: Server, tmp_path: Path, when_down: str, expected: set[int], caplog: pytest.LogCaptureFixture
+    redis: Server, tmp_path: Path, when_down: str, expected: set[int], in_check: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And when Redis is back, though empty, the limit is what it was, without a word from anybody."""
-    async with two_doors(redis, tmp_path, quota_when_down=when_down) as doors:
+    async with two_doors(redis, tmp_path, quota_when_down=when_down, quota_in_check=in_check) as doors:
         before = await statuses(doors, 20)
         redis.kill()
         without = await statuses(doors, 3 * LIMIT)

@@ -99,7 +99,8 @@ async def test_they_answer_as_one(tmp_path: Path) -> None:
         assert await stage.statuses("/guarded", key, times=60) == {400: 60}
 
         tally = stage.running.gateway.tally
-        await until(lambda: tally.total("check", decision="allow") == 90 + 3 * LIMIT)
+        await until(lambda: tally.total("check", decision="allow") == 90 + LIMIT)
+        await until(lambda: tally.total("check", decision="QUOTA_USED_UP") == 2 * LIMIT)
         assert tally.total("quota", decision="allow") == LIMIT
 
 

@@ -93,7 +93,8 @@ async def test_a_static_envoy_guards_like_one_that_follows(tmp_path: Path) -> No
         settings = Settings(
             port=proxy.free_port(), backend=f"http://{backend.address}", envoy_concurrency=1, data_dir=tmp_path
         )
-        built = snapshot.build(an_inventory(an_operation("/key", needs=KEY, cost=1)), settings)
+        operations = an_operation("/key", needs=KEY, cost=1), an_operation("/open", cost=1)
+        built = snapshot.build(an_inventory(*operations), settings)
         admin = f"127.0.0.1:{proxy.free_port()}"
         document = bootstrap.static(built, settings, sidecars=[f"unix:{tmp_path}/s"], admin=admin)
         process = proxy.Proxy(settings, admin=admin)
@@ -103,6 +104,7 @@ async def test_a_static_envoy_guards_like_one_that_follows(tmp_path: Path) -> No
             allowed = await fetch(settings.port, "GET", "/key")
             sidecar.check = Sidecar.deny
             denied = await fetch(settings.port, "GET", "/key")
+            await fetch(settings.port, "GET", "/open")
         finally:
             await process.stop()
             await server.stop(None)

@@ -96,20 +96,23 @@ def test_a_preset_that_cannot_work_is_a_usage_error(settings: dict[str, str], wo
 # -- with a real Envoy ----------------------------------------------------------------------------------------------
 
 
-async def test_operations_that_need_nothing_ask_nobody(start: Start) -> None:
+@pytest.mark.parametrize(("in_check", "both"), [(True, (1, 0)), (False, (1, 1))])
+async def test_operations_that_need_nothing_ask_nobody_and_those_that_need_both_ask_once(
+    start: Start, in_check: bool, both: tuple[int, int]
+) -> None:
     inventory = an_inventory(
         an_operation("/open"), an_operation("/key", needs=KEY), an_operation("/counted", cost=1),
         an_operation("/both", needs=KEY, cost=1),
     )  # fmt: skip
     asked = {}
-    async with start(inventory) as gateway:
+    async with start(inventory, quota_in_check=in_check) as gateway:
         for path in ("/open", "/key", "/counted", "/both", "/none"):
             gateway.sidecar.checks.clear()
             gateway.sidecar.quotas.clear()
             await gateway.get(path)
             asked[path] = len(gateway.sidecar.checks), len(gateway.sidecar.quotas)
 
-    assert asked == {"/open": (0, 0), "/key": (1, 0), "/counted": (0, 1), "/both": (1, 1), "/none": (0, 0)}
+    assert asked == {"/open": (0, 0), "/key": (1, 0), "/counted": (0, 1), "/both": both, "/none": (0, 0)}
 
 
 async def test_check_sees_declared_headers_only_and_repeats_with_a_comma(start: Start) -> None:

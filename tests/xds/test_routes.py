@@ -328,6 +328,22 @@ async def test_nobody_is_asked_about_an_open_operation(start: Start) -> None:
         assert (await gateway.get("/a")).status == 401
 
 
+async def test_check_is_told_to_charge_where_it_runs_and_something_costs(start: Start) -> None:
+    costs = {"costs": (Cost("reads", 1),)}
+    operations = an_operation("GET /both", requirement=KEY, **costs), an_operation("GET /key", requirement=KEY)
+    async with start(
+        live(a_config(*operations, an_operation("GET /open", requirement=Requirement(), **costs)))
+    ) as gateway:
+        for path in ("/both", "/key", "/open"):
+            assert (await gateway.get(path)).status == 200
+        told = [dict(check.attributes.context_extensions) for check in gateway.sidecar.checks]
+        assert [(each["operation"], each.get(wire.CONTEXT_CHARGE)) for each in told] == [
+            ("GET /both", "1"), ("GET /key", None)
+        ]  # fmt: skip
+        (asked,) = gateway.sidecar.quotas
+        assert asked.descriptors[0].entries[2].value == "GET /open"
+
+
 async def test_check_is_told_service_config_and_operation(start: Start) -> None:
     async with start(live(a_config("GET /a"))) as gateway:
         await gateway.get("/a")
@@ -346,7 +362,7 @@ async def test_the_quota_is_asked_with_one_descriptor(
 ) -> None:
     """Even if Check forgot to say whom to charge: without the descriptor nobody would be asked."""
     operations = an_operation("GET /a", requirement=needs, costs=(Cost("reads", 2),)), an_operation("GET /free")
-    async with start(live(a_config(*operations))) as gateway:
+    async with start(live(a_config(*operations)), quota_in_check=False) as gateway:
         assert (await gateway.get("/a")).status == 200
         await gateway.get("/free")
         (asked,) = gateway.sidecar.quotas
@@ -363,7 +379,8 @@ async def test_the_quota_is_charged_to_whom_check_named(start: Start) -> None:
         response.dynamic_metadata.update({wire.METADATA_SUBJECT: "consumer:7"})
         return response
 
-    async with start(live(a_config(an_operation("GET /a", requirement=KEY, costs=(Cost("r", 1),))))) as gateway:
+    config = a_config(an_operation("GET /a", requirement=KEY, costs=(Cost("r", 1),)))
+    async with start(live(config), quota_in_check=False) as gateway:
         start_allow = gateway.sidecar.allow
         gateway.sidecar.check = allow
         await gateway.get("/a")
@@ -390,8 +407,8 @@ def test_check_is_needed_for_callers_and_for_backend_tokens(
 @pytest.mark.parametrize(
     ("costs", "needed"), [((), False), ((Cost("m", 0),), False), ((Cost("m", 0), Cost("n", 1)), True)]
 )
-def test_quota_is_needed_where_something_costs(costs: tuple[Cost, ...], needed: bool) -> None:
-    assert routes.needs_quota(an_operation("GET /a", costs=costs)) is needed
+def test_an_operation_is_metered_where_something_costs(costs: tuple[Cost, ...], needed: bool) -> None:
+    assert an_operation("GET /a", costs=costs).is_metered is needed
 
 
 def listed(matcher: Matcher) -> Iterator[Route]:
