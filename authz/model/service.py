@@ -48,13 +48,29 @@ LOCAL = Backend()
 
 
 @dataclass(frozen=True, slots=True)
+class Rpc:
+    """What a gRPC backend calls an operation. `service` is a full name: `package.Service`."""
+
+    service: str
+    method: str
+    client_streaming: bool = False
+    server_streaming: bool = False
+
+    @property
+    def path(self) -> str:
+        """The path of its calls: `/package.Service/Method`."""
+        return f"/{self.service}/{self.method}"
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One method on one path template.
 
     `selector` is `API.Method` as google.api.Service names it. `method` is an HTTP method in upper case, or `*`.
     `template` holds the whole public path, base path included. `body_name` is the name of the body parameter
     ("" for none). `stream_timeout` is seconds (0: the setting's). `generated` marks what no document wrote
-    (`x-google-allow: all`, CORS passthrough).
+    (`x-google-allow: all`, CORS passthrough). `rpc` is None where the backend speaks plain HTTP; an RPC has an
+    operation for each of its bindings and one for its own path, which differ in nothing but method and template.
     """
 
     selector: str
@@ -68,6 +84,7 @@ class Operation:
     generated: bool = False
     summary: str = ""
     parameters: tuple[str, ...] = ()
+    rpc: Rpc | None = None
     file: str = ""
     line: int = 0
 
@@ -106,6 +123,8 @@ class ServiceConfig:
 
     `allow_cors`: OPTIONS requests without an operation of their own pass to the backend (google.api.Endpoint).
     `keep_escaped_slashes`: `%2F` and `%5C` in a path are forwarded instead of refused (`x-authz-escaped-slashes`).
+    `descriptors` is a serialised FileDescriptorSet, imports first, of everything that its RPCs need; their methods
+    have the google.api.http rules that hold, whoever wrote them. Empty without RPCs.
     """
 
     name: str
@@ -118,6 +137,7 @@ class ServiceConfig:
     allow_cors: bool = False
     endpoint_target: str = ""
     keep_escaped_slashes: bool = False
+    descriptors: bytes = field(default=b"", repr=False)
     id: str = ""
     documents: tuple[str, ...] = field(default=(), compare=False)
 
