@@ -98,9 +98,9 @@ def _kinds(config: ServiceConfig) -> Iterator[tuple[str, Operation, Alternative]
                 yield title, operation, alternative
 
 
-def _simplicity(operation: Operation) -> tuple[int, int]:
+def _simplicity(operation: Operation) -> tuple[bool, int, int]:
     order = _READING_FIRST.index(operation.method) if operation.method in _READING_FIRST else len(_READING_FIRST)
-    return order, 0 if operation.template.is_exact else 1
+    return operation.is_rpc_path, order, 0 if operation.template.is_exact else 1
 
 
 def _credentials(config: ServiceConfig, alternative: Alternative, key: str, token: str) -> list[tuple[Place, str]]:

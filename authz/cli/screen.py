@@ -222,7 +222,7 @@ def operation_row(config: ServiceConfig, operation: Operation, settings: Setting
     """One operation in words, by column."""
     return {
         "service": config.name,
-        "method": operation.method,
+        "method": "gRPC" if operation.is_rpc_path else operation.method,
         "path": operation.template.text,
         "operation": operation.selector,
         "guard": curl.guard(config, operation),

@@ -94,6 +94,11 @@ class Operation:
         return self.selector.rsplit(".", 1)[-1]
 
     @property
+    def is_rpc_path(self) -> bool:
+        """Whether this is where gRPC clients call, not a binding for others."""
+        return self.rpc is not None and self.template.text == self.rpc.path
+
+    @property
     def is_metered(self) -> bool:
         """Whether a call takes from any quota."""
         return any(cost.amount > 0 for cost in self.costs)
