@@ -193,121 +193,118 @@ class Settings:
 
     # -- CORS -------------------------------------------------------------------------------------------------
     cors_preset: Literal["", "basic", "cors_with_regex"] = _setting(
-        "", "cors", "Let Envoy answer preflights for every path.", espv2="--cors_preset",
-    )
+        "", "cors", "Let Envoy answer preflights for every path.", espv2="--cors_preset")
     cors_allow_origin: str = _setting(
-        "*", "cors", "The origin that `basic` allows; * for all.", espv2="--cors_allow_origin",
-    )
+        "*", "cors", "The origin that `basic` allows; * for all.", espv2="--cors_allow_origin")
     cors_allow_origin_regex: str = _setting(
-        "", "cors", "The origins that `cors_with_regex` allows, matched in full.", espv2="--cors_allow_origin_regex",
-    )
+        "", "cors", "The origins that `cors_with_regex` allows, matched in full.", espv2="--cors_allow_origin_regex")
     cors_allow_methods: str = _setting(
-        "GET, POST, PUT, PATCH, DELETE, OPTIONS", "cors", "Access-Control-Allow-Methods.", espv2="--cors_allow_methods",
-    )
+        "GET, POST, PUT, PATCH, DELETE, OPTIONS", "cors", "Access-Control-Allow-Methods.", espv2="--cors_allow_methods")
     cors_allow_headers: str = _setting(
         "DNT,User-Agent,X-User-Agent,X-Requested-With,If-Modified-Since,Cache-Control,Content-Type,Range,Authorization",
-        "cors", "Access-Control-Allow-Headers.", espv2="--cors_allow_headers",
-    )
+        "cors", "Access-Control-Allow-Headers.", espv2="--cors_allow_headers")
     cors_expose_headers: str = _setting(
-        "Content-Length,Content-Range", "cors", "Access-Control-Expose-Headers.", espv2="--cors_expose_headers",
-    )
+        "Content-Length,Content-Range", "cors", "Access-Control-Expose-Headers.", espv2="--cors_expose_headers")
     cors_allow_credentials: bool = _setting(
-        False, "cors", "Access-Control-Allow-Credentials.", espv2="--cors_allow_credentials",
-    )
+        False, "cors", "Access-Control-Allow-Credentials.", espv2="--cors_allow_credentials")
     cors_max_age: int = _setting(
-        1728000, "cors", "How long a preflight's answer may be kept.", espv2="--cors_max_age", unit="s",
-    )
+        1728000, "cors", "How long a preflight's answer may be kept.", espv2="--cors_max_age", unit="s")
 
     # -- backends ---------------------------------------------------------------------------------------------
     connect_timeout: float = _setting(
-        20.0, "backends", "Longest time to connect to a backend.", unit="s", espv2="--connect_timeout", above_zero=True,
-    )
+        20.0, "backends", "Longest time to connect to a backend.", unit="s", espv2="--connect_timeout", above_zero=True)
     stream_idle_timeout: float = _setting(
-        300.0, "backends", "Longest silence on a stream.", unit="s", espv2="stream_idle_timeout",
-    )
+        300.0, "backends", "Longest silence on a stream.", unit="s", espv2="stream_idle_timeout")
     retry_on: str = _setting(
-        "reset,connect-failure,refused-stream", "backends", "Envoy's retry conditions.", espv2="--backend_retry_ons",
-    )
+        "reset,connect-failure,refused-stream", "backends", "Envoy's retry conditions.", espv2="--backend_retry_ons")
     retry_count: int = _setting(1, "backends", "Retries per request; 0: none.", espv2="--backend_retry_num")
     retry_status_codes: tuple[int, ...] = _setting(
-        (), "backends", "Answers of a backend that are retried too.", espv2="--backend_retry_on_status_codes",
-    )
+        (), "backends", "Answers of a backend that are retried too.", espv2="--backend_retry_on_status_codes")
     per_try_timeout: float = _setting(
-        0.0, "backends", "Longest time of one try; 0: the whole deadline.", espv2="--backend_per_try_timeout", unit="s",
-    )
+        0.0, "backends", "Longest time of one try; 0: the whole deadline.", espv2="--backend_per_try_timeout", unit="s")
     backend_max_requests: int = _setting(
         1024, "backends", "Most requests at once per backend.", espv2="backend_cluster_maximum_requests",
-        above_zero=True,
-    )
+        above_zero=True)
     backend_dns: Literal["auto", "v4only", "v6only", "v4preferred", "all"] = _setting(
-        "v4preferred", "backends", "Which addresses of a backend's name are used.", espv2="--backend_dns_lookup_family",
-    )
+        "v4preferred", "backends", "Which addresses of a backend's name are used.", espv2="--backend_dns_lookup_family")
     dns_resolvers: tuple[str, ...] = _setting(
-        (), "backends", "DNS servers, ADDRESS[:PORT]; none: the system's.", espv2="--dns_resolver_addresses",
-    )
+        (), "backends", "DNS servers, ADDRESS[:PORT]; none: the system's.", espv2="--dns_resolver_addresses")
     backend_tls_ca: str = _setting(
         "/etc/ssl/certs/ca-certificates.crt", "backends",
         "PEM file of the authorities that backends' certificates come from.",
-        espv2="--ssl_backend_client_root_certs_file",
-    )
+        espv2="--ssl_backend_client_root_certs_file")
     backend_tls_cert: str = _setting(
-        "", "backends", "PEM file of the certificate shown to backends.", espv2="--ssl_backend_client_cert_path",
-    )
+        "", "backends", "PEM file of the certificate shown to backends.", espv2="--ssl_backend_client_cert_path")
     backend_tls_key: str = _setting(
-        "", "backends", "PEM file of its private key.", espv2="--ssl_backend_client_cert_path",
-    )
+        "", "backends", "PEM file of its private key.", espv2="--ssl_backend_client_cert_path")
     backend_tls_ciphers: tuple[str, ...] = _setting(
-        (), "backends", "Cipher suites towards backends; none: Envoy's.", espv2="--ssl_backend_client_cipher_suites",
-    )
+        (), "backends", "Cipher suites towards backends; none: Envoy's.", espv2="--ssl_backend_client_cipher_suites")
     backend_auth: Literal["none", "self", "oauth2", "metadata"] = _setting(
         "none", "backends",
         "Where tokens for backends come from: nowhere, the gateway's own key, OAuth2 client credentials, "
-        "Google's metadata server.", espv2="--non_gcp",
-    )
+        "Google's metadata server.", espv2="--non_gcp")
     backend_auth_issuer: str = _setting(
-        "", "backends", "Issuer of the gateway's own tokens; empty: http://HOST:PORT of the listener.",
-    )
+        "", "backends", "Issuer of the gateway's own tokens; empty: http://HOST:PORT of the listener.")
     backend_auth_token_url: str = _setting("", "backends", "OAuth2 token endpoint.")
     backend_auth_client_id: str = _setting("", "backends", "OAuth2 client id.")
     backend_auth_client_secret_file: str = _setting("", "backends", "File that holds the OAuth2 client secret.")
     metadata_url: str = _setting(
-        "http://metadata.google.internal", "backends", "Google's metadata server.", espv2="--metadata",
-    )
+        "http://metadata.google.internal", "backends", "Google's metadata server.", espv2="--metadata")
 
     # -- tokens and keys --------------------------------------------------------------------------------------
     jwks_cache_seconds: float = _setting(
         300.0, "credentials", "How old a key set may get before it is fetched again.",
-        unit="s", espv2="--jwks_cache_duration_in_s", above_zero=True,
-    )
+        unit="s", espv2="--jwks_cache_duration_in_s", above_zero=True)
     jwks_stale_seconds: float = _setting(
-        86400.0, "credentials", "How long a key set is still used while it cannot be fetched.", unit="s",
-    )
+        86400.0, "credentials", "How long a key set is still used while it cannot be fetched.", unit="s")
     jwks_refetch_seconds: float = _setting(
-        30.0, "credentials", "Least time between two fetches for unknown key ids, per issuer.", unit="s",
-    )
+        30.0, "credentials", "Least time between two fetches for unknown key ids, per issuer.", unit="s")
     jwks_retries: int = _setting(2, "credentials", "Retries of a fetch that failed.", espv2="--jwks_fetch_num_retries")
     fetch_timeout: float = _setting(
         5.0, "credentials", "Longest time of one fetch of keys or tokens.", unit="s", espv2="--http_request_timeout_s",
-        above_zero=True,
-    )
+        above_zero=True)
     oidc_discovery: bool = _setting(
         True, "credentials", "Find the key set of an issuer without jwks_uri by OpenID Connect discovery.",
-        espv2="disable_oidc_discovery",
-    )
+        espv2="disable_oidc_discovery")
     default_audience: bool = _setting(
         True, "credentials", "Where no audience is declared, want https://SERVICE; off: any audience passes.",
-        espv2="--disable_jwt_audience_service_name_check",
-    )
+        espv2="--disable_jwt_audience_service_name_check")
     token_cache_size: int = _setting(
-        10000, "credentials", "Verified tokens remembered; 0: none.", espv2="--jwt_cache_size",
-    )
+        10000, "credentials", "Verified tokens remembered; 0: none.", espv2="--jwt_cache_size")
     clock_skew: float = _setting(60.0, "credentials", "Tolerance of exp and nbf.", unit="s")
     pad_user_info: bool = _setting(
-        False, "credentials", "Pad the base64url of the user info header.", espv2="--jwt_pad_forward_payload_header",
-    )
+        False, "credentials", "Pad the base64url of the user info header.", espv2="--jwt_pad_forward_payload_header")
     key_cache_size: int = _setting(
-        50000, "credentials", "API keys remembered, known and unknown together.", above_zero=True,
-    )
+        50000, "credentials", "API keys remembered, known and unknown together.", above_zero=True)
+
+    # -- JSON to gRPC -----------------------------------------------------------------------------------------
+    transcoding_always_print_primitive_fields: bool = _setting(
+        False, "transcoding", "Print fields that have their default value, too.",
+        espv2="--transcoding_always_print_primitive_fields")
+    transcoding_always_print_enums_as_ints: bool = _setting(
+        False, "transcoding", "Print enums as numbers.", espv2="--transcoding_always_print_enums_as_ints")
+    transcoding_preserve_proto_field_names: bool = _setting(
+        False, "transcoding", "Print fields by the names they have in the .proto, instead of in lowerCamelCase.",
+        espv2="--transcoding_preserve_proto_field_names")
+    transcoding_stream_newline_delimited: bool = _setting(
+        False, "transcoding", "Write a server's stream as a JSON value a line, instead of as one array.",
+        espv2="--transcoding_stream_newline_delimited")
+    transcoding_stream_sse: bool = _setting(
+        False, "transcoding", "Write a server's stream as server-sent events (text/event-stream).")
+    transcoding_ignore_query_parameters: tuple[str, ...] = _setting(
+        (), "transcoding", "Query parameters that are no fields; those of keys and tokens never are.",
+        espv2="--transcoding_ignore_query_parameters")
+    transcoding_ignore_unknown_query_parameters: bool = _setting(
+        False, "transcoding", "Ignore query parameters that name no field, instead of answering 400.",
+        espv2="--transcoding_ignore_unknown_query_parameters")
+    transcoding_case_insensitive_enum_parsing: bool = _setting(
+        False, "transcoding", "Accept enums' names in any case.", espv2="--transcoding_case_insensitive_enum_parsing")
+    transcoding_query_parameters_disable_unescape_plus: bool = _setting(
+        False, "transcoding", "Take a + in a query for a plus, not for a blank.",
+        espv2="--transcoding_query_parameters_disable_unescape_plus")
+    transcoding_match_unregistered_custom_verb: bool = _setting(
+        False, "transcoding", "Take what follows the last colon of a path for a verb, even one that no RPC has.",
+        espv2="--transcoding_match_unregistered_custom_verb")
 
     # -- Envoy's questions ------------------------------------------------------------------------------------
     check_timeout: float = _setting(

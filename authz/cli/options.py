@@ -23,6 +23,7 @@ GROUPS = {
     "requests": "Requests",
     "cors": "CORS",
     "backends": "Backends",
+    "transcoding": "JSON to gRPC",
     "credentials": "Tokens and keys",
     "questions": "Envoy's questions",
 }

@@ -112,8 +112,14 @@ def target(backend: Backend, settings: Settings) -> Target:
         raise _bad(address) from None
     if not parts.hostname:
         raise _bad(address)
-    protocol = implied if settings.backend_override else backend.protocol or implied
+    protocol = implied if settings.backend_override and not _is_grpc(backend) else backend.protocol or implied
     return Target(parts.hostname, port, tls, protocol is Protocol.HTTP2)
+
+
+def _is_grpc(backend: Backend) -> bool:
+    """Whether HTTP/2 is what the calls are, rather than how one backend of several happens to speak."""
+    scheme = urlsplit(backend.address).scheme
+    return backend.protocol is Protocol.HTTP2 and (not backend.address or scheme in {"grpc", "grpcs"})
 
 
 def _bad(address: str) -> UsageError:

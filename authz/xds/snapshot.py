@@ -29,6 +29,7 @@ from authz.model.inventory import Inventory
 from authz.model.paths import quote
 from authz.settings import Settings
 from authz.xds import clusters, filters, listeners, routes, translation
+from authz.xds.rpc import switches
 
 OperationKey = tuple[str, str, str]
 """(service, config id, selector), as in `rulebook.book`."""
@@ -196,6 +197,8 @@ def _first(
 ) -> None:
     """Let requests with all these headers (name to regular expression) take a route before any other."""
     route.match.prefix = "/"
+    if switches.TRANSCODER in host.typed_per_filter_config:
+        route.MergeFromString(switches.off(switches.TRANSCODER))
     wrapped = matcher_pb2.Matcher()
     rule = wrapped.matcher_list.matchers.add()
     asked = [_asks(name, pattern) for name, pattern in headers.items()]

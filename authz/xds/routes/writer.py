@@ -1,0 +1,203 @@
+"""One live config's routes: its templates' operations, their 405s, and the 404 behind them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import groupby
+
+from envoy.config.route.v3.route_components_pb2 import DirectResponseAction, Route, RouteMatch
+from envoy.extensions.filters.http.ext_authz.v3.ext_authz_pb2 import ExtAuthzPerRoute
+from google.protobuf.message import Message
+
+from authz import wire
+from authz.model.paths import Template
+from authz.model.service import Backend, Operation, ServiceConfig
+from authz.settings import Settings
+from authz.xds import translation, tree
+from authz.xds.routes.actions import (
+    BAD_PREFLIGHT,
+    HSTS,
+    NOT_GRPC,
+    OPERATION_ENTRY,
+    UNKNOWN_METHOD,
+    UNKNOWN_PATH,
+    action,
+    allow,
+    answer,
+    header,
+    quota,
+    serialised,
+)
+from authz.xds.rpc import switches
+from authz.xds.rpc.transcoder import Transcoding
+
+CHECK_FILTER = "envoy.filters.http.ext_authz"
+RATE_LIMIT_FILTER = "envoy.filters.http.ratelimit"
+
+ANY_METHOD = "*"
+IS_GRPC = switches.is_grpc()
+
+ClusterOf = Callable[[Backend], str]
+
+
+def needs_check(operation: Operation, settings: Settings) -> bool:
+    """Whether Check must be asked: who calls matters, or a token for the backend is to be written."""
+    return not operation.requirement.is_open or (
+        settings.backend_auth != "none" and bool(operation.backend.jwt_audience)
+    )
+
+
+class Writer:
+    """Writes one live config's routes, in wire form.
+
+    Parts are serialised apart and joined, which is how protobuf merges messages; and what routes have in common is
+    filled in once: the messages made here are stencils, in which only the operation's name changes.
+    """
+
+    def __init__(
+        self,
+        config: ServiceConfig,
+        share: RouteMatch,
+        settings: Settings,
+        cluster_of: ClusterOf,
+        transcoding: Transcoding,
+    ) -> None:
+        self.config = config
+        self.transcoding = transcoding
+        self.settings = settings
+        self.cluster_of = cluster_of
+        self.share = serialised(Route(match=share))
+        self.actions: dict[tuple[object, ...], bytes] = {}
+        # What a host turns on for its RPCs, its other routes turn off.
+        self.no_rpc = transcoding.off + (switches.off(switches.WEB) if transcoding.has_rpcs else b"")
+        self.methods: dict[str, bytes] = {ANY_METHOD: b""}
+        names = {wire.CONTEXT_SERVICE: config.name, wire.CONTEXT_CONFIG: config.id, wire.CONTEXT_OPERATION: ""}
+        self.identity = Route()
+        self.identity.metadata.filter_metadata[wire.ROUTE_METADATA].update(names)
+        self.nobody = serialised(self.identity) + transcoding.off
+        if settings.strict_transport_security:
+            self.identity.response_headers_to_add.append(header("strict-transport-security", HSTS))
+        if settings.operation_name_header:
+            name = wire.upstream_headers(settings.header_prefix)[wire.OPERATION_NAME]
+            self.identity.request_headers_to_add.append(header(name, ""))
+        self.logged = self.identity.metadata.filter_metadata[wire.ROUTE_METADATA].fields[wire.CONTEXT_OPERATION]
+        self.check = ExtAuthzPerRoute()
+        self.check.check_settings.context_extensions.update(names)
+        self.quotas = {checked: quota(names, checked=checked) for checked in (True, False)}
+
+    def branches(self, layer: int) -> Iterator[tree.Branch]:
+        """Every template with the routes of its methods, the most specific template first."""
+
+        def order(operation: Operation) -> tuple[object, ...]:
+            return operation.template.sort_key, operation.method == ANY_METHOD, operation.method
+
+        ordered = sorted(self.config.operations, key=order)
+        shapes = {shape: list(group) for shape, group in groupby(ordered, key=lambda each: each.template.shape)}
+        methods = {shape: {operation.method for operation in group} for shape, group in shapes.items()}
+        for group in shapes.values():
+            template = group[0].template
+            wider = template.wider(colon_in_wildcards=self.settings.colon_in_wildcards)
+            allowed = set().union(*(methods[shape] for shape in wider if shape in methods))
+            paths = [self._match(path) for path in self._paths(template)]
+            routes = [route for operation in group for route in self._routes(operation, paths)]
+            denials = [path + what for what in self._denials(template, allowed) for path in paths]
+            yield tree.Branch(template, tree.routes(*routes), tree.routes(*denials), layer)
+
+    def tail(self) -> Iterator[bytes]:
+        """What stands behind all templates; with a CORS preset, OPTIONS is known everywhere."""
+        everything = self._match(RouteMatch(prefix="/"))
+        if self.settings.cors_preset:
+            yield everything + self._method("OPTIONS") + self._refusal(answer(400, BAD_PREFLIGHT))
+        yield everything + self._refusal(answer(404, UNKNOWN_PATH))
+
+    def _paths(self, template: Template) -> Iterator[RouteMatch]:
+        """An exact template's two paths compare faster than a pattern for both."""
+        if template.is_exact:
+            yield from (RouteMatch(path=path) for path in template.paths)
+        else:
+            match = RouteMatch()
+            match.safe_regex.regex = template.regex(colon_in_wildcards=self.settings.colon_in_wildcards)
+            yield match
+
+    def _match(self, path: RouteMatch) -> bytes:
+        return serialised(Route(match=path)) + self.share
+
+    def _method(self, method: str, *, other_than: bool = False) -> bytes:
+        match = RouteMatch()
+        one = match.headers.add(name=translation.method_header(self.settings), invert_match=other_than)
+        one.string_match.exact = method
+        return serialised(Route(match=match))
+
+    def _routes(self, operation: Operation, paths: Sequence[bytes]) -> Iterator[bytes]:
+        """The routes of an operation. One of an RPC takes JSON, and gRPC on the RPC's own path only."""
+        if operation.method not in self.methods:
+            self.methods[operation.method] = self._method(operation.method)
+        method, what = self.methods[operation.method], self._action(operation) + self._identity(operation)
+        if operation.rpc is None:
+            yield from (path + method + what + self.no_rpc for path in paths)
+            return
+        if operation.template.paths[0] == operation.rpc.path:
+            yield paths[0] + method + IS_GRPC + what + self.transcoding.off
+        refusal = self._refusal(answer(404, NOT_GRPC))
+        what += switches.transcoded(operation.rpc, self.transcoding.own(self.config, operation.rpc))
+        for path in paths:
+            yield path + method + IS_GRPC + refusal
+            yield path + method + what
+
+    def _denials(self, template: Template, allowed: Collection[str]) -> Iterator[bytes]:
+        """The 405 of a template. `allowed` are its methods and those of wider templates, which its paths have too."""
+        if ANY_METHOD not in allowed:
+            allowing = allow(", ".join(sorted(allowed)))
+            what = answer(405, UNKNOWN_METHOD.format(template=template.text))
+            but_options = self._method("OPTIONS", other_than=True) if self.settings.cors_preset else b""
+            yield but_options + self._refusal(what) + allowing
+
+    def _refusal(self, answer: DirectResponseAction) -> bytes:
+        return serialised(Route(direct_response=answer)) + self.nobody
+
+    def _identity(self, operation: Operation) -> bytes:
+        settings, route, selector = self.settings, self.identity, operation.selector
+        route.name = selector
+        self.logged.string_value = selector
+        for told in route.request_headers_to_add:
+            told.header.value = selector.replace("%", "%%")
+        route.typed_per_filter_config.clear()
+        checked, metered = needs_check(operation, settings), operation.is_metered
+        at_once = checked and metered and settings.quota_in_check
+        if checked:
+            context = self.check.check_settings.context_extensions
+            context[wire.CONTEXT_OPERATION] = selector
+            context.pop(wire.CONTEXT_CHARGE, None)
+            context.update({wire.CONTEXT_CHARGE: "1"} if at_once else {})
+            _switch_on(route, CHECK_FILTER, self.check)
+        if metered and not at_once:
+            quota = self.quotas[checked]
+            quota.rate_limits[0].actions[OPERATION_ENTRY].generic_key.descriptor_value = selector
+            _switch_on(route, RATE_LIMIT_FILTER, quota)
+        if self._is_scripted(operation):
+            _switch_on(route, translation.FILTER_NAME, translation.script_settings(operation))
+        return serialised(route)
+
+    def _action(self, operation: Operation) -> bytes:
+        scripted = self._is_scripted(operation)
+        rpc = operation.rpc
+        streams = rpc and (rpc.client_streaming, rpc.server_streaming)
+        key = operation.backend, operation.stream_timeout, scripted, streams
+        if (done := self.actions.get(key)) is None:
+            route = Route(route=action(operation, self.settings, self.cluster_of(operation.backend)))
+            if translation.is_remote(operation.backend, self.settings) and not scripted and rpc is None:
+                translation.rewrite(route, operation.backend)
+            done = self.actions[key] = serialised(route)
+        return done
+
+    def _is_scripted(self, operation: Operation) -> bool:
+        """An RPC's path is translated by nobody but the transcoder."""
+        remote = operation.rpc is None and translation.is_remote(operation.backend, self.settings)
+        return remote and translation.needs_script(operation)
+
+
+def _switch_on(route: Route, filter_name: str, config: Message) -> None:
+    """A filter that is off by default runs where a route has settings for it."""
+    packed = route.typed_per_filter_config[filter_name]
+    packed.type_url = f"type.googleapis.com/{config.DESCRIPTOR.full_name}"
+    packed.value = serialised(config)

@@ -1,0 +1,109 @@
+"""The filters that RPCs need, and what turns them on and off for a route.
+
+Envoy chooses a route, and with it the operation that Check judges, before its transcoder reads the same request and
+chooses an RPC by itself. Two matchers can disagree, so a third filter stands behind the transcoder: the guard lets
+nothing pass but the path of the RPC that the route is for.
+
+Three kinds of routes, then: JSON to an RPC (transcoder, guard, cleaner), native gRPC to an RPC (none of them: the
+route's own path is the RPC's), and all others. The transcoder's configuration is its host's, and large, so it stands
+there once and the last two kinds switch it off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Final
+
+from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation as Mutation
+from envoy.config.rbac.v3 import rbac_pb2 as rules_pb2
+from envoy.config.route.v3.route_components_pb2 import FilterConfig, Route
+from envoy.extensions.filters.http.grpc_json_transcoder.v3.transcoder_pb2 import GrpcJsonTranscoder
+from envoy.extensions.filters.http.grpc_web.v3.grpc_web_pb2 import GrpcWeb
+from envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2 import HeaderMutation, HeaderMutationPerRoute
+from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC, RBACPerRoute
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
+from google.protobuf.message import Message
+
+from authz.model.service import Rpc
+
+WEB: Final = "envoy.filters.http.grpc_web"
+CLEANER: Final = "authz.grpc_headers"
+TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
+GUARD: Final = "envoy.filters.http.rbac"
+
+# Envoy takes an empty configuration that is there for "on", and refuses one that is not there.
+ON: Final = FilterConfig()
+ON.config.SetInParent()
+
+_GRPC_HEADERS: Final = ("grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-accept-encoding")
+"""What the transcoder leaves on an answer, and means nothing outside gRPC."""
+
+
+def web_filter() -> HttpFilter:
+    """gRPC-Web to gRPC and back. It belongs in front of whatever may refuse a call."""
+    return _filter(WEB, GrpcWeb())
+
+
+def cleaner_filter() -> HttpFilter:
+    """Takes gRPC's headers off answers in JSON. It belongs in front of the transcoder, which writes them."""
+    return _filter(CLEANER, HeaderMutation())
+
+
+def transcoder_filter() -> HttpFilter:
+    """JSON to gRPC and back; hosts and routes bring its configuration."""
+    return _filter(TRANSCODER, GrpcJsonTranscoder(proto_descriptor_bin=b""))
+
+
+def guard_filter() -> HttpFilter:
+    """Lets nothing but a route's own RPC pass. It belongs behind the transcoder."""
+    return _filter(GUARD, RBAC())
+
+
+def _filter(name: str, config: Message) -> HttpFilter:
+    result = HttpFilter(name=name, disabled=True)
+    result.typed_config.Pack(config)
+    return result
+
+
+@cache
+def off(*names: str) -> bytes:
+    """The part of a route, serialised, that turns filters off."""
+    return _part(dict.fromkeys(names, FilterConfig(disabled=True)))
+
+
+@cache
+def _clean() -> HeaderMutationPerRoute:
+    per_route = HeaderMutationPerRoute()
+    per_route.mutations.response_mutations.extend(Mutation(remove=name) for name in _GRPC_HEADERS)
+    return per_route
+
+
+def transcoded(rpc: Rpc, own: GrpcJsonTranscoder | None = None) -> bytes:
+    """The part of a route whose callers send JSON. `own`: a transcoder's configuration other than the host's."""
+    return _part({GUARD: _only(rpc.path), CLEANER: _clean()} | ({TRANSCODER: own} if own else {}))
+
+
+def _only(path: str) -> RBACPerRoute:
+    """The path as a whole, as the backend will read it: not as Envoy would take it apart for other purposes."""
+    per_route = RBACPerRoute()
+    policy = per_route.rbac.rules.policies["rpc"]
+    header = policy.permissions.add().header
+    header.name, header.string_match.exact = ":path", path
+    policy.principals.add().any = True
+    per_route.rbac.rules.action = rules_pb2.RBAC.ALLOW
+    return per_route
+
+
+def is_grpc() -> bytes:
+    """The part of a route that only gRPC and gRPC-Web reach: routes are matched before any filter."""
+    route = Route()
+    route.match.headers.add(name="content-type").string_match.prefix = "application/grpc"
+    return bytes(route.SerializeToString(deterministic=True))
+
+
+def _part(configs: Mapping[str, Message]) -> bytes:
+    route = Route()
+    for name, config in configs.items():
+        route.typed_per_filter_config[name].Pack(config, deterministic=True)
+    return bytes(route.SerializeToString(deterministic=True))

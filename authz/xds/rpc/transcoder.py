@@ -1,0 +1,106 @@
+"""A service's descriptors as the configuration of Envoy's transcoder: for its host, and for single routes.
+
+The host's configuration holds every RPC of the first live config that has any. A config beside it, a canary, may have
+other messages and other paths, and the transcoder knows one of them only: then the canary's routes bring their own,
+each cut down to its RPC (`closure`). Where nothing that matters differs they share the host's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from envoy.extensions.filters.http.grpc_json_transcoder.v3.transcoder_pb2 import GrpcJsonTranscoder
+
+from authz.model.auth import DEFAULT_KEY_PLACES, Place, PlaceKind
+from authz.model.inventory import LiveService
+from authz.model.service import Rpc, ServiceConfig
+from authz.settings import Settings
+from authz.xds.rpc import switches
+from authz.xds.rpc.closure import Closures
+
+
+class Transcoding:
+    """How one service's JSON becomes RPCs."""
+
+    def __init__(self, service: LiveService, settings: Settings) -> None:
+        configs = [live.config for live in service.configs]
+        self._settings = settings
+        self._ignored = sorted({*settings.transcoding_ignore_query_parameters, *_credentials(configs)})
+        self._host = next((one for one in configs if one.descriptors and _services(one)), None)
+        self._closures: dict[bytes, Closures] = {}
+        self.has_rpcs = any(operation.rpc for config in configs for operation in config.operations)
+
+    @property
+    def host(self) -> GrpcJsonTranscoder | None:
+        """The host's configuration; None if there is nothing to transcode."""
+        config = self._host
+        return self._transcoder(config.descriptors, _services(config)) if config else None
+
+    @property
+    def off(self) -> bytes:
+        """The part of a route, serialised, for which the host's configuration does not hold."""
+        return switches.off(switches.TRANSCODER) if self._host else b""
+
+    def own(self, config: ServiceConfig, rpc: Rpc) -> GrpcJsonTranscoder | None:
+        """What a route of this config needs instead of its host's; None if the host's is right for it."""
+        host = self._host
+        if host is None or not config.descriptors or config.descriptors == host.descriptors:
+            return None
+        before, now = self._read(host), self._read(config)
+        closure = now.of(rpc)
+        # Another RPC's binding could hide this one's, so all of them must be the same.
+        if before.bindings == now.bindings and before.of(rpc) == closure:
+            return None
+        return self._transcoder(closure, [rpc.service])
+
+    def _read(self, config: ServiceConfig) -> Closures:
+        if config.descriptors not in self._closures:
+            self._closures[config.descriptors] = Closures(config.descriptors)
+        return self._closures[config.descriptors]
+
+    def _transcoder(self, descriptors: bytes, services: Iterable[str]) -> GrpcJsonTranscoder:
+        """ESPv2's choices, but nothing unknown is let through or dropped unless a setting says so."""
+        settings = self._settings
+        lenient = settings.transcoding_ignore_unknown_query_parameters
+        transcoder = GrpcJsonTranscoder(
+            proto_descriptor_bin=descriptors,
+            services=services,
+            auto_mapping=True,
+            convert_grpc_status=True,
+            # The route is chosen, and Check has judged it: nothing may choose again.
+            match_incoming_request_route=True,
+            ignored_query_parameters=self._ignored,
+            ignore_unknown_query_parameters=lenient,
+            query_param_unescape_plus=not settings.transcoding_query_parameters_disable_unescape_plus,
+            match_unregistered_custom_verb=settings.transcoding_match_unregistered_custom_verb,
+            case_insensitive_enum_parsing=settings.transcoding_case_insensitive_enum_parsing,
+        )
+        printing = transcoder.print_options
+        printing.always_print_primitive_fields = settings.transcoding_always_print_primitive_fields
+        printing.always_print_enums_as_ints = settings.transcoding_always_print_enums_as_ints
+        printing.preserve_proto_field_names = settings.transcoding_preserve_proto_field_names
+        printing.stream_newline_delimited = settings.transcoding_stream_newline_delimited
+        printing.stream_sse_style_delimited = settings.transcoding_stream_sse
+        strict = transcoder.request_validation_options
+        strict.reject_unknown_method = True
+        strict.reject_unknown_query_parameters = not lenient
+        strict.reject_binding_body_field_collisions = True
+        return transcoder
+
+
+def _services(config: ServiceConfig) -> list[str]:
+    return sorted({operation.rpc.service for operation in config.operations if operation.rpc})
+
+
+def _credentials(configs: Iterable[ServiceConfig]) -> Iterator[str]:
+    """The query parameters that are credentials, and so never fields."""
+    return (place.name for config in configs for place in _places(config) if place.kind is PlaceKind.QUERY)
+
+
+def _places(config: ServiceConfig) -> Iterator[Place]:
+    for operation in config.operations:
+        for alternative in operation.requirement.alternatives:
+            if alternative.needs_key:
+                yield from alternative.key_places or DEFAULT_KEY_PLACES
+    for provider in config.providers:
+        yield from provider.places
