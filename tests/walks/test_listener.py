@@ -293,7 +293,7 @@ async def test_the_access_log_says_who_called_what_and_no_secret(tmp_path: Path)
         ("/token", 200, None, "allow"),
         ("/open", 200, None, None),
         ("/nowhere", 404, None, None),
-        ("/counted", 429, "ann", "allow"),
+        ("/counted", 429, "ann", "QUOTA_USED_UP"),
     ]
     name = HOST.replace(".", "_")
     assert lines[0]["operation"] == f"1.{name}.Getguarded"
