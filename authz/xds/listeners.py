@@ -7,21 +7,11 @@ configuration), so that a deploy drains no connection.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from envoy_data_plane.envoy.config.accesslog.v3 import (
     AccessLog,
-    AccessLogFilter,
-    AndFilter,
-    ComparisonFilter,
-    ComparisonFilterOp,
-    HeaderFilter,
-    MetadataFilter,
-    OrFilter,
-    ResponseFlagFilter,
-    StatusCodeFilter,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
     Address,
@@ -33,14 +23,12 @@ from envoy_data_plane.envoy.config.core.v3 import (
     Http2ProtocolOptions,
     HttpProtocolOptions,
     HttpProtocolOptionsHeadersWithUnderscoresAction,
-    RuntimeUInt32,
     SocketAddress,
     SubstitutionFormatString,
     TransportSocket,
     TypedExtensionConfig,
 )
 from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
-from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher
 from envoy_data_plane.envoy.extensions.access_loggers.file.v3 import FileAccessLog
 from envoy_data_plane.envoy.extensions.access_loggers.stream.v3 import StdoutAccessLog
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
@@ -48,9 +36,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
     HttpConnectionManagerForwardClientCertDetails,
     HttpConnectionManagerInternalAddressConfig,
     HttpConnectionManagerPathWithEscapedSlashesAction,
-    LocalReplyConfig,
     Rds,
-    ResponseMapper,
 )
 from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
     HeaderMutation as EarlyHeaderMutation,
@@ -63,19 +49,12 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
     TlsParameters,
     TlsParametersTlsProtocol,
 )
-from envoy_data_plane.envoy.type.matcher.v3 import (
-    MetadataMatcher,
-    MetadataMatcherPathSegment,
-    RegexMatcher,
-    StringMatcher,
-    ValueMatcher,
-)
 from envoy_data_plane.google.protobuf import Any, Struct
 
 from authz import wire
 from authz.errors import StateError, UsageError
 from authz.settings import Settings
-from authz.xds import filters
+from authz.xds import filters, replies
 
 HCM: Final = "envoy.filters.network.http_connection_manager"
 
@@ -144,7 +123,7 @@ def _connection_manager(settings: Settings) -> HttpConnectionManager:
         stream_idle_timeout=dt.timedelta(seconds=settings.stream_idle_timeout),
         request_headers_timeout=_HEADERS_TIMEOUT,
         # What the gateway says itself.
-        local_reply_config=LocalReplyConfig(mappers=_mappers(), body_format=_json_reply()),
+        local_reply_config=replies.config(),
         access_log=_access_log(settings),
     )
 
@@ -172,74 +151,6 @@ def _protocol(settings: Settings) -> HttpProtocolOptions:
             underscores.ALLOW if settings.underscores_in_headers else underscores.REJECT_REQUEST
         ),
     )
-
-
-# -- local replies --------------------------------------------------------------------------------------------------
-
-
-def _json_reply() -> SubstitutionFormatString:
-    """`{"code": 404, "message": "…"}`; also around the plain texts that Check, RateLimit and the routes answer."""
-    body = Struct.from_dict({"code": "%RESPONSE_CODE%", "message": "%LOCAL_REPLY_BODY%"})
-    return SubstitutionFormatString(json_format=body, content_type="application/json")
-
-
-def _mappers() -> list[ResponseMapper]:
-    """Exceptions to the JSON body and to the status, first match only. Answers of backends never pass here."""
-    two_hosts = ResponseMapper(
-        filter=_both(_header(":authority", ".*,.*"), _status(ComparisonFilterOp.EQ, 404)),
-        status_code=400,
-        body=DataSource(inline_string="The request names more than one host."),
-    )
-    success = ResponseMapper(
-        filter=_status(ComparisonFilterOp.LE, 299), body_format_override=_as_it_is("application/json")
-    )
-    is_grpc, plain = _header("content-type", r"application/grpc([+;].*)?"), _as_it_is("text/plain")
-    grpc = ResponseMapper(filter=is_grpc, body_format_override=plain)
-    lost = ResponseMapper(filter=_sidecar_is_away(), body=DataSource(inline_string=SIDECAR_AWAY))
-    lost_for_grpc = replace(lost, filter=_both(is_grpc, _sidecar_is_away()), body_format_override=plain)
-    return [two_hosts, success, lost_for_grpc, grpc, lost]
-
-
-SIDECAR_AWAY: Final = "UNAVAILABLE: The gateway cannot judge this call at the moment; try again soon."
-
-
-def _sidecar_is_away() -> AccessLogFilter:
-    """Envoy's own denial, which has no words: Check was not answered, or RateLimit was not and must be.
-
-    Check's denials bear the same flag; they can be told by the decision that it writes with each.
-    """
-    decision = MetadataMatcher(
-        filter=wire.METADATA_NAMESPACE,
-        path=[MetadataMatcherPathSegment(key=wire.METADATA_DECISION)],
-        value=ValueMatcher(string_match=StringMatcher(exact="none is called so")),
-    )
-    undecided = AccessLogFilter(metadata_filter=MetadataFilter(matcher=decision, match_if_key_not_found=True))
-    unasked = OrFilter(filters=[_both(_flag("UAEX"), undecided), _flag("RLSE")])
-    return _both(_status(ComparisonFilterOp.EQ, 503), AccessLogFilter(or_filter=unasked))
-
-
-def _flag(name: str) -> AccessLogFilter:
-    return AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=[name]))
-
-
-def _as_it_is(content_type: str) -> SubstitutionFormatString:
-    body = DataSource(inline_string="%LOCAL_REPLY_BODY%")
-    return SubstitutionFormatString(text_format_source=body, content_type=content_type)
-
-
-def _header(name: str, pattern: str) -> AccessLogFilter:
-    matcher = HeaderMatcher(name=name, string_match=StringMatcher(safe_regex=RegexMatcher(regex=pattern)))
-    return AccessLogFilter(header_filter=HeaderFilter(header=matcher))
-
-
-def _status(op: ComparisonFilterOp, value: int) -> AccessLogFilter:
-    # Envoy demands a runtime key; nobody sets it.
-    fixed = RuntimeUInt32(default_value=value, runtime_key="authz.fixed")
-    return AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=ComparisonFilter(op=op, value=fixed)))
-
-
-def _both(one: AccessLogFilter, other: AccessLogFilter) -> AccessLogFilter:
-    return AccessLogFilter(and_filter=AndFilter(filters=[one, other]))
 
 
 # -- the access log -------------------------------------------------------------------------------------------------

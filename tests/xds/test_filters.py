@@ -15,7 +15,8 @@ from authz.model.inventory import Inventory, LiveConfig, LiveService
 from authz.model.service import Backend, PathTranslation, ServiceConfig
 from authz.settings import Settings
 from authz.xds import filters
-from authz.xds.listeners import SIDECAR_AWAY
+from authz.xds.replies import SIDECAR_AWAY
+from authz.xds.rpc import switches
 from harness.dataplane import KEY, Sidecar, Start, an_inventory, an_operation
 from harness.http import Response, Upstream
 
@@ -36,8 +37,12 @@ def test_by_default_only_what_an_operation_may_ask_for_is_there_and_it_is_off() 
     built = {one.name: one.disabled for one in filters.build(Settings())}
 
     assert built == {
+        switches.WEB: True,
         filters.CHECK: True,
         filters.RATE_LIMIT: True,
+        switches.CLEANER: True,
+        switches.TRANSCODER: True,
+        switches.GUARD: True,
         "authz.path_translation": True,
         "envoy.filters.http.router": False,
     }

@@ -40,10 +40,13 @@ def action(operation: Operation, settings: Settings, cluster: str) -> RouteActio
     deadline = backend.deadline if backend.deadline > 0 else DEFAULT_DEADLINE
     streams = operation.stream_timeout > 0 or bool(rpc and (rpc.client_streaming or rpc.server_streaming))
     silence = settings.stream_idle_timeout if streams else max(deadline + 1, settings.stream_idle_timeout)
-    _set(to.timeout, 0 if streams else deadline)
     _set(to.idle_timeout, operation.stream_timeout or silence)
-    if rpc:
-        # A caller's own deadline (grpc-timeout) holds if it is sooner; 0: whatever it is.
+    if rpc is None:
+        _set(to.timeout, 0 if streams else deadline)
+    else:
+        # A caller's own deadline (grpc-timeout) holds if it is sooner; 0: whatever it is. Envoy has either this or the
+        # timeout above.
+        _set(to.max_stream_duration.max_stream_duration, 0 if streams else deadline)
         _set(to.max_stream_duration.grpc_timeout_header_max, 0 if streams else deadline)
     if translation.is_remote(backend, settings):
         to.host_rewrite_literal = _host(backend.address)

@@ -32,6 +32,9 @@ CLEANER: Final = "authz.grpc_headers"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
 GUARD: Final = "envoy.filters.http.rbac"
 
+ORIGINAL_METHOD: Final = "x-envoy-original-method"
+"""How the transcoder marks the requests that it has changed. Nobody else can: such headers are removed on arrival."""
+
 # Envoy takes an empty configuration that is there for "on", and refuses one that is not there.
 ON: Final = FilterConfig()
 ON.config.SetInParent()

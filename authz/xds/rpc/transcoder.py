@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from envoy.extensions.filters.http.grpc_json_transcoder.v3.transcoder_pb2 import GrpcJsonTranscoder
+from google.api import annotations_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from authz.model.auth import DEFAULT_KEY_PLACES, Place, PlaceKind
 from authz.model.inventory import LiveService
@@ -63,7 +65,7 @@ class Transcoding:
         settings = self._settings
         lenient = settings.transcoding_ignore_unknown_query_parameters
         transcoder = GrpcJsonTranscoder(
-            proto_descriptor_bin=descriptors,
+            proto_descriptor_bin=_with_own_paths(descriptors),
             services=services,
             auto_mapping=True,
             convert_grpc_status=True,
@@ -86,6 +88,20 @@ class Transcoding:
         strict.reject_unknown_query_parameters = not lenient
         strict.reject_binding_body_field_collisions = True
         return transcoder
+
+
+def _with_own_paths(descriptors: bytes) -> bytes:
+    """Descriptors that bind each RPC to its own path, too. Envoy does so by itself for those without any rule only."""
+    files = FileDescriptorSet.FromString(descriptors)
+    for file in files.file:
+        for service in file.service:
+            path = f"/{file.package}.{service.name}/" if file.package else f"/{service.name}/"
+            for method in service.method:
+                if method.options.HasExtension(annotations_pb2.http):
+                    rule = method.options.Extensions[annotations_pb2.http]
+                    if path + method.name not in {rule.post, *(one.post for one in rule.additional_bindings)}:
+                        rule.additional_bindings.add(post=path + method.name, body="*")
+    return bytes(files.SerializeToString(deterministic=True))
 
 
 def _services(config: ServiceConfig) -> list[str]:

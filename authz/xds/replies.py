@@ -1,0 +1,149 @@
+"""What the gateway says itself: the shape of Envoy's own answers, for HTTP, gRPC and gRPC-Web.
+
+HTTP gets `{"code", "message"}`; in gRPC the message is grpc-message. Envoy derives grpc-status from the HTTP status,
+after its own taste in some cases; `GRPC_STATUS` has those in which we differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from envoy_data_plane.envoy.config.accesslog.v3 import (
+    AccessLogFilter,
+    AndFilter,
+    ComparisonFilter,
+    ComparisonFilterOp,
+    HeaderFilter,
+    MetadataFilter,
+    OrFilter,
+    ResponseFlagFilter,
+    StatusCodeFilter,
+)
+from envoy_data_plane.envoy.config.core.v3 import (
+    DataSource,
+    HeaderValue,
+    HeaderValueOption,
+    HeaderValueOptionHeaderAppendAction,
+    RuntimeUInt32,
+    SubstitutionFormatString,
+)
+from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    LocalReplyConfig,
+    ResponseMapper,
+)
+from envoy_data_plane.envoy.type.matcher.v3 import (
+    MetadataMatcher,
+    MetadataMatcherPathSegment,
+    RegexMatcher,
+    StringMatcher,
+    ValueMatcher,
+)
+from envoy_data_plane.google.protobuf import Struct
+
+from authz import wire
+from authz.xds.rpc import switches
+
+SIDECAR_AWAY: Final = "UNAVAILABLE: The gateway cannot judge this call at the moment; try again soon."
+TOO_LATE: Final = "The backend did not answer in time."
+OTHER_RPC: Final = "The request is another operation's in one reading of its path than in another; write it plainly."
+
+GRPC_STATUS: Final = {400: 3, 405: 12, 408: 4, 413: 8, 504: 4}
+"""HTTP status to grpc-status: INVALID_ARGUMENT, UNIMPLEMENTED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED. Whoever names a
+status of its own, as Check does, is left alone."""
+
+
+def config() -> LocalReplyConfig:
+    """How the connection manager words its answers."""
+    body = Struct.from_dict({"code": "%RESPONSE_CODE%", "message": "%LOCAL_REPLY_BODY%"})
+    wrapped = SubstitutionFormatString(json_format=body, content_type="application/json")
+    return LocalReplyConfig(mappers=_mappers(), body_format=wrapped)
+
+
+def _mappers() -> list[ResponseMapper]:
+    """Exceptions to the JSON body and to the status, first match only. Answers of backends never pass here."""
+    two_hosts = ResponseMapper(
+        filter=_all(_header(":authority", ".*,.*"), _status(404)),
+        status_code=400,
+        body=DataSource(inline_string="The request names more than one host."),
+    )
+    success = ResponseMapper(
+        filter=_status(299, ComparisonFilterOp.LE), body_format_override=_as_it_is("application/json")
+    )
+    grpc = ResponseMapper(filter=_is_grpc(), body_format_override=_as_it_is("text/plain"))
+    lost = ResponseMapper(filter=_sidecar_is_away(), body=DataSource(inline_string=SIDECAR_AWAY))
+    lost_for_grpc = replace(grpc, filter=_all(_is_grpc(), _sidecar_is_away()), body=lost.body)
+    other_rpc = ResponseMapper(filter=_guard_refused(), status_code=404, body=DataSource(inline_string=OTHER_RPC))
+    by_status = [
+        replace(grpc, filter=_all(_is_grpc(), _status(status)), headers_to_add=[_grpc_status(number)])
+        for status, number in GRPC_STATUS.items()
+    ]
+    late = ResponseMapper(
+        filter=_all(_status(408), _flag("DT")), status_code=504, body=DataSource(inline_string=TOO_LATE)
+    )
+    return [two_hosts, success, lost_for_grpc, *by_status, grpc, lost, other_rpc, late]
+
+
+def _grpc_status(number: int) -> HeaderValueOption:
+    return HeaderValueOption(
+        header=HeaderValue(key="grpc-status", value=str(number)),
+        append_action=HeaderValueOptionHeaderAppendAction.ADD_IF_ABSENT,
+    )
+
+
+def _is_grpc() -> AccessLogFilter:
+    """Whether the caller speaks gRPC: behind the transcoder, requests in JSON have that content type, too."""
+    transcoded = HeaderMatcher(name=switches.ORIGINAL_METHOD, present_match=True, invert_match=True)
+    untouched = AccessLogFilter(header_filter=HeaderFilter(header=transcoded))
+    return _all(_header("content-type", r"application/grpc([+;].*)?"), untouched)
+
+
+def _guard_refused() -> AccessLogFilter:
+    denied = MetadataMatcher(
+        filter=switches.GUARD,
+        path=[MetadataMatcherPathSegment(key="enforced_engine_result")],
+        value=ValueMatcher(string_match=StringMatcher(exact="denied")),
+    )
+    return _all(
+        _status(403), AccessLogFilter(metadata_filter=MetadataFilter(matcher=denied, match_if_key_not_found=False))
+    )
+
+
+def _sidecar_is_away() -> AccessLogFilter:
+    """Envoy's own denial, which has no words: Check was not answered, or RateLimit was not and must be.
+
+    Check's denials bear the same flag; they can be told by the decision that it writes with each.
+    """
+    decision = MetadataMatcher(
+        filter=wire.METADATA_NAMESPACE,
+        path=[MetadataMatcherPathSegment(key=wire.METADATA_DECISION)],
+        value=ValueMatcher(string_match=StringMatcher(exact="none is called so")),
+    )
+    undecided = AccessLogFilter(metadata_filter=MetadataFilter(matcher=decision, match_if_key_not_found=True))
+    unasked = OrFilter(filters=[_all(_flag("UAEX"), undecided), _flag("RLSE")])
+    return _all(_status(503), AccessLogFilter(or_filter=unasked))
+
+
+def _flag(name: str) -> AccessLogFilter:
+    return AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=[name]))
+
+
+def _as_it_is(content_type: str) -> SubstitutionFormatString:
+    body = DataSource(inline_string="%LOCAL_REPLY_BODY%")
+    return SubstitutionFormatString(text_format_source=body, content_type=content_type)
+
+
+def _header(name: str, pattern: str) -> AccessLogFilter:
+    matcher = HeaderMatcher(name=name, string_match=StringMatcher(safe_regex=RegexMatcher(regex=pattern)))
+    return AccessLogFilter(header_filter=HeaderFilter(header=matcher))
+
+
+def _status(value: int, op: ComparisonFilterOp = ComparisonFilterOp.EQ) -> AccessLogFilter:
+    # Envoy demands a runtime key; nobody sets it.
+    fixed = RuntimeUInt32(default_value=value, runtime_key="authz.fixed")
+    return AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=ComparisonFilter(op=op, value=fixed)))
+
+
+def _all(*filters: AccessLogFilter) -> AccessLogFilter:
+    return AccessLogFilter(and_filter=AndFilter(filters=list(filters)))
