@@ -164,15 +164,16 @@ CHAIN: Final[tuple[Row, ...]] = (
     # Answers pass the chain upwards: what stands here compresses whatever comes from below. The first wins a tie.
     Row("envoy.filters.http.compressor.gzip", _compressor("gzip", Gzip), lambda settings: settings.compression),
     Row("envoy.filters.http.compressor.brotli", _compressor("brotli", Brotli), lambda settings: settings.compression),
-    # Calls in gRPC-Web are gRPC from here on, and what anybody below answers is told in gRPC-Web, denials included.
+    # Calls in gRPC-Web are gRPC from here on, and what anybody below answers is told in gRPC-Web, denials included;
+    # above it, the gateway's own statuses are set right, and answers in JSON lose what is gRPC's.
+    Row(switches.HEADERS, lambda _: _retold(switches.headers_filter()), per_route=True),
     Row(switches.WEB, lambda _: _retold(switches.web_filter()), per_route=True),
     # May this call pass? Off where an operation asks for nothing, so that such a call costs nothing.
     Row(CHECK, None, per_route=True),
     # How much is left? Reads what Check wrote, so it stands behind it; a call that is denied is never charged.
     Row(RATE_LIMIT, _rate_limit, per_route=True),
     # JSON to gRPC, after everybody has seen the request as the caller wrote it. Whatever RPC the transcoder found, none
-    # passes but the one that Check has judged. Answers in JSON lose what is gRPC's own.
-    Row(switches.CLEANER, lambda _: _retold(switches.cleaner_filter()), per_route=True),
+    # passes but the one that Check has judged.
     Row(switches.TRANSCODER, lambda _: _retold(switches.transcoder_filter()), per_route=True),
     Row(switches.GUARD, lambda _: _retold(switches.guard_filter()), per_route=True),
     # The path as the backend wants it, after everybody has seen the path as the caller wrote it.

@@ -46,12 +46,12 @@ from authz import wire
 from authz.xds.rpc import switches
 
 SIDECAR_AWAY: Final = "UNAVAILABLE: The gateway cannot judge this call at the moment; try again soon."
-TOO_LATE: Final = "The backend did not answer in time."
 OTHER_RPC: Final = "The request is another operation's in one reading of its path than in another; write it plainly."
 
-GRPC_STATUS: Final = {400: 3, 405: 12, 408: 4, 413: 8, 504: 4}
-"""HTTP status to grpc-status: INVALID_ARGUMENT, UNIMPLEMENTED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED. Whoever names a
-status of its own, as Check does, is left alone."""
+GRPC_STATUS: Final = {
+    400: 3, 401: 16, 403: 7, 404: 12, 405: 12, 408: 4, 413: 8, 429: 8, 500: 13, 502: 14, 503: 14, 504: 4,
+}  # fmt: skip
+"""HTTP status to grpc-status. Whoever names one of its own, as Check does, is left alone in native gRPC."""
 
 
 def config() -> LocalReplyConfig:
@@ -73,23 +73,30 @@ def _mappers() -> list[ResponseMapper]:
     )
     grpc = ResponseMapper(filter=_is_grpc(), body_format_override=_as_it_is("text/plain"))
     lost = ResponseMapper(filter=_sidecar_is_away(), body=DataSource(inline_string=SIDECAR_AWAY))
-    lost_for_grpc = replace(grpc, filter=_all(_is_grpc(), _sidecar_is_away()), body=lost.body)
+    lost_for_grpc = replace(
+        grpc,
+        filter=_all(_is_grpc(), _sidecar_is_away()),
+        status_code=200,
+        body=lost.body,
+        headers_to_add=_grpc_status(GRPC_STATUS[503]),
+    )
     other_rpc = ResponseMapper(filter=_guard_refused(), status_code=404, body=DataSource(inline_string=OTHER_RPC))
     by_status = [
-        replace(grpc, filter=_all(_is_grpc(), _status(status)), headers_to_add=[_grpc_status(number)])
+        replace(grpc, filter=_all(_is_grpc(), _status(status)), status_code=200, headers_to_add=_grpc_status(number))
         for status, number in GRPC_STATUS.items()
     ]
-    late = ResponseMapper(
-        filter=_all(_status(408), _flag("DT")), status_code=504, body=DataSource(inline_string=TOO_LATE)
-    )
-    return [two_hosts, success, lost_for_grpc, *by_status, grpc, lost, other_rpc, late]
+    return [two_hosts, success, lost_for_grpc, *by_status, grpc, lost, other_rpc]
 
 
-def _grpc_status(number: int) -> HeaderValueOption:
-    return HeaderValueOption(
-        header=HeaderValue(key="grpc-status", value=str(number)),
-        append_action=HeaderValueOptionHeaderAppendAction.ADD_IF_ABSENT,
-    )
+def _grpc_status(number: int) -> list[HeaderValueOption]:
+    """The status twice: Envoy's gRPC-Web derives one from the HTTP status, whatever header is there by then."""
+    return [
+        HeaderValueOption(
+            header=HeaderValue(key=name, value=str(number)),
+            append_action=HeaderValueOptionHeaderAppendAction.ADD_IF_ABSENT,
+        )
+        for name in ("grpc-status", switches.OWN_STATUS)
+    ]
 
 
 def _is_grpc() -> AccessLogFilter:

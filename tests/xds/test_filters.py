@@ -37,10 +37,10 @@ def test_by_default_only_what_an_operation_may_ask_for_is_there_and_it_is_off() 
     built = {one.name: one.disabled for one in filters.build(Settings())}
 
     assert built == {
+        switches.HEADERS: True,
         switches.WEB: True,
         filters.CHECK: True,
         filters.RATE_LIMIT: True,
-        switches.CLEANER: True,
         switches.TRANSCODER: True,
         switches.GUARD: True,
         "authz.path_translation": True,

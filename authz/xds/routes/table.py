@@ -58,10 +58,8 @@ def build(inventory: Inventory, settings: Settings, cluster_of: ClusterOf) -> Ro
             name=service.name, domains=[domain, "*"] if service.name == default else [domain]
         )
         transcoding = Transcoding(service, settings)
-        if transcoding.has_rpcs:
-            host.typed_per_filter_config[switches.WEB].Pack(switches.ON)
-        if transcoding.host is not None:
-            host.typed_per_filter_config[switches.TRANSCODER].Pack(transcoding.host, deterministic=True)
+        for name, config in switches.for_host(transcoding.host).items() if transcoding.has_rpcs else ():
+            host.typed_per_filter_config[name].Pack(config, deterministic=True)
         host.matcher.CopyFrom(_matcher(service, settings, cluster_of, transcoding))
     if default not in taken.values():
         table.virtual_hosts.append(_nowhere())

@@ -69,7 +69,7 @@ class Writer:
         self.share = serialised(Route(match=share))
         self.actions: dict[tuple[object, ...], bytes] = {}
         # What a host turns on for its RPCs, its other routes turn off.
-        self.no_rpc = transcoding.off + (switches.off(switches.WEB) if transcoding.has_rpcs else b"")
+        self.no_rpc = transcoding.off + (switches.off(switches.WEB, switches.HEADERS) if transcoding.has_rpcs else b"")
         self.methods: dict[str, bytes] = {ANY_METHOD: b""}
         names = {wire.CONTEXT_SERVICE: config.name, wire.CONTEXT_CONFIG: config.id, wire.CONTEXT_OPERATION: ""}
         self.identity = Route()

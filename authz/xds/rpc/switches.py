@@ -16,6 +16,7 @@ from functools import cache
 from typing import Final
 
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation as Mutation
+from envoy.config.core.v3.base_pb2 import HeaderValueOption
 from envoy.config.rbac.v3 import rbac_pb2 as rules_pb2
 from envoy.config.route.v3.route_components_pb2 import FilterConfig, Route
 from envoy.extensions.filters.http.grpc_json_transcoder.v3.transcoder_pb2 import GrpcJsonTranscoder
@@ -28,12 +29,15 @@ from google.protobuf.message import Message
 from authz.model.service import Rpc
 
 WEB: Final = "envoy.filters.http.grpc_web"
-CLEANER: Final = "authz.grpc_headers"
+HEADERS: Final = "authz.grpc_headers"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
 GUARD: Final = "envoy.filters.http.rbac"
 
 ORIGINAL_METHOD: Final = "x-envoy-original-method"
 """How the transcoder marks the requests that it has changed. Nobody else can: such headers are removed on arrival."""
+
+OWN_STATUS: Final = "x-authz-grpc-status"
+"""The grpc-status of an answer of the gateway's own, until `HEADERS` has put it where it belongs."""
 
 # Envoy takes an empty configuration that is there for "on", and refuses one that is not there.
 ON: Final = FilterConfig()
@@ -48,9 +52,9 @@ def web_filter() -> HttpFilter:
     return _filter(WEB, GrpcWeb())
 
 
-def cleaner_filter() -> HttpFilter:
-    """Takes gRPC's headers off answers in JSON. It belongs in front of the transcoder, which writes them."""
-    return _filter(CLEANER, HeaderMutation())
+def headers_filter() -> HttpFilter:
+    """Sets right what other filters write. It belongs in front of the transcoder and of gRPC-Web: answers come last."""
+    return _filter(HEADERS, HeaderMutation())
 
 
 def transcoder_filter() -> HttpFilter:
@@ -75,16 +79,28 @@ def off(*names: str) -> bytes:
     return _part(dict.fromkeys(names, FilterConfig(disabled=True)))
 
 
-@cache
-def _clean() -> HeaderMutationPerRoute:
+def for_host(transcoder: GrpcJsonTranscoder | None) -> Mapping[str, Message]:
+    """What a host with RPCs turns on for all of its routes, until one turns it off."""
+    on: dict[str, Message] = {WEB: ON, HEADERS: _mutations(_OWN_STATUS_SHOWN, Mutation(remove=OWN_STATUS))}
+    return on | ({TRANSCODER: transcoder} if transcoder else {})
+
+
+def _mutations(*mutations: Mutation) -> HeaderMutationPerRoute:
     per_route = HeaderMutationPerRoute()
-    per_route.mutations.response_mutations.extend(Mutation(remove=name) for name in _GRPC_HEADERS)
+    per_route.mutations.response_mutations.extend(mutations)
     return per_route
+
+
+_OWN_STATUS_SHOWN: Final = Mutation()
+_OWN_STATUS_SHOWN.append.header.key = "grpc-status"
+_OWN_STATUS_SHOWN.append.header.value = f"%RESP({OWN_STATUS})%"
+_OWN_STATUS_SHOWN.append.append_action = HeaderValueOption.OVERWRITE_IF_EXISTS
+_CLEAN: Final = _mutations(*(Mutation(remove=name) for name in _GRPC_HEADERS))
 
 
 def transcoded(rpc: Rpc, own: GrpcJsonTranscoder | None = None) -> bytes:
     """The part of a route whose callers send JSON. `own`: a transcoder's configuration other than the host's."""
-    return _part({GUARD: _only(rpc.path), CLEANER: _clean()} | ({TRANSCODER: own} if own else {}))
+    return _part({GUARD: _only(rpc.path), HEADERS: _CLEAN} | ({TRANSCODER: own} if own else {}))
 
 
 def _only(path: str) -> RBACPerRoute:
