@@ -28,8 +28,8 @@ class _App:
     def serve(self, settings: Settings, screen: Screen) -> int:
         return _runners().serve(settings, screen)
 
-    def demo(self, settings: Settings, screen: Screen) -> int:
-        return _runners().demo(settings, screen)
+    def demo(self, settings: Settings, screen: Screen, *, grpc: bool = False) -> int:
+        return _runners().demo(settings, screen, grpc=grpc)
 
 
 def main() -> None:

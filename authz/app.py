@@ -172,11 +172,11 @@ class Runners:
         """Run the sidecar and the control plane; Envoy runs elsewhere."""
         return _run(_serve(settings, screen), settings)
 
-    def demo(self, settings: Settings, screen: Screen) -> int:
+    def demo(self, settings: Settings, screen: Screen, *, grpc: bool = False) -> int:
         """Run a sample API with a backend and a token issuer of its own behind `up`."""
-        with running_sample() as sample, _data_dir(settings) as data_dir:
+        with running_sample(grpc=grpc) as sample, _data_dir(settings) as data_dir:
             own = dataclasses.replace(settings, backend=sample.backend, data_dir=data_dir)
-            return _run(_up(UpRequest((sample.document,), "", own), screen, sample=sample), own)
+            return _run(_up(UpRequest(sample.documents, "", own), screen, sample=sample), own)
 
 
 def _run(job: Coroutine[Any, Any, int], settings: Settings) -> int:
@@ -301,7 +301,7 @@ def _tell(
     url = listener_url(settings)
     screen.examples(curl.examples(configs, url, settings, key=key, token=sample.token if sample else ""))
     if sample:
-        screen.examples(sample.refusals(url, key))
+        screen.examples(sample.examples(url, key))
 
 
 @contextlib.contextmanager

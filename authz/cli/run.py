@@ -62,16 +62,17 @@ def serve(runners: Runners, as_json: bool, settings: Settings) -> int:
     return _run(lambda screen: runners.serve(settings, screen), as_json=as_json)
 
 
-@click.command(cls=Command, examples=("authz demo", "authz demo --port 9080"))
+@click.command(cls=Command, examples=("authz demo", "authz demo --grpc", "authz demo --port 9080"))
+@click.option("--grpc", is_flag=True, help="With a backend that speaks gRPC, for JSON, gRPC and gRPC-Web callers.")
 @json_option
 @settings_options("port", "host", "data_dir")
 @click.pass_obj
-def demo(runners: Runners, as_json: bool, settings: Settings) -> int:
+def demo(runners: Runners, grpc: bool, as_json: bool, settings: Settings) -> int:
     """Run a sample bookstore behind the gateway.
 
     It has a backend and a token issuer of its own. Prints `curl` lines that answer 200, 401, 403, 404, 405 and 429.
     """
-    return _run(lambda screen: runners.demo(settings, screen), as_json=as_json)
+    return _run(lambda screen: runners.demo(settings, screen, grpc=grpc), as_json=as_json)
 
 
 def _run(start: Callable[[Screen], int], *, as_json: bool) -> int:

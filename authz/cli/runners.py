@@ -85,6 +85,6 @@ class Runners(Protocol):
         """Run the sidecar and the control plane; Envoy runs elsewhere."""
         ...
 
-    def demo(self, settings: Settings, screen: Screen) -> int:
-        """Run a sample API with a backend and a token issuer of its own behind `up`."""
+    def demo(self, settings: Settings, screen: Screen, *, grpc: bool = False) -> int:
+        """Run a sample API with a backend and a token issuer of its own behind `up`; a backend in gRPC, if wanted."""
         ...

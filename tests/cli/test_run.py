@@ -25,7 +25,8 @@ class Scripted:
     def serve(self, settings, screen):
         return self.act(screen)
 
-    demo = serve
+    def demo(self, settings, screen, *, grpc=False):
+        return self.serve(settings, screen)
 
 
 def fail(_screen):

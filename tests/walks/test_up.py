@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -103,12 +104,18 @@ async def test_from_start_to_a_signal(tmp_path: Path) -> None:
 
 async def pasted(command: str) -> list[int]:
     """The statuses that a line of `curl` shows, typed into a shell."""
+    out = await printed(command)
+    lines = re.findall(r"^HTTP/[\d.]+ (\d{3})", out, re.MULTILINE)
+    return [int(status) for status in lines or re.findall(r"\d{3}", out)]
+
+
+async def printed(command: str) -> str:
+    """What a line prints, typed into a shell."""
     made = await asyncio.create_subprocess_shell(
         command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
     out, _ = await made.communicate()
-    lines = re.findall(rb"^HTTP/[\d.]+ (\d{3})", out, re.MULTILINE)
-    return [int(status) for status in lines or re.findall(rb"\d{3}", out)]
+    return out.decode()
 
 
 async def test_envoys_death_is_told_and_ends_it(tmp_path: Path) -> None:
@@ -174,6 +181,26 @@ async def test_a_newcomer_sees_every_answer_of_the_demo() -> None:
 
     assert {200, 401, 403, 404, 405, 429} <= {status for statuses in shown.values() for status in statuses}, shown
     assert "Traceback" not in "".join(demo.errors)
+
+
+async def test_the_demo_in_grpc_answers_each_kind_of_client() -> None:
+    async with process.authz("demo", "--grpc", "--json", "--port", "0", "--envoy-concurrency", "1") as demo:
+        await demo.event("ready")
+        commands = {event["title"]: event["command"] for event in demo.events if event["event"] == "example"}
+        told = {title: await printed(command) for title, command in commands.items() if "more than ten" not in title}
+        assert await demo.stop(signal.SIGTERM) == 0
+
+    assert json.loads(told["a stream as JSON"].rpartition("\n")[2]) == [
+        {"id": "1", "title": "The Left Hand of Darkness"}, {"id": "2", "title": "Solaris"}
+    ]  # fmt: skip
+    assert "shelf 1: Fiction" in told["gRPC, with grpcio"]
+    assert "book 2: Solaris" in told["gRPC, with grpcio"]
+    # Each frame is padded by itself.
+    frames = b"".join(base64.b64decode(each) for each in re.findall(r"[^=\s]+=*", told["gRPC-Web"]))
+    assert b"Cooking" in frames
+    assert b"grpc-status:0" in frames
+    statuses = {int(one) for text in told.values() for one in re.findall(r"^HTTP/1.1 (\d+)", text, re.MULTILINE)}
+    assert {200, 401, 403, 404, 405} <= statuses
 
 
 async def test_an_envoy_of_ones_own_with_a_configuration_of_one_piece(tmp_path: Path) -> None:
