@@ -129,7 +129,8 @@ class ServiceConfig:
     `allow_cors`: OPTIONS requests without an operation of their own pass to the backend (google.api.Endpoint).
     `keep_escaped_slashes`: `%2F` and `%5C` in a path are forwarded instead of refused (`x-authz-escaped-slashes`).
     `descriptors` is a serialised FileDescriptorSet, imports first, of everything that its RPCs need; their methods
-    have the google.api.http rules that hold, whoever wrote them. Empty without RPCs.
+    have the google.api.http rules that hold, whoever wrote them. Empty without RPCs. `fully_decode_reserved` is
+    google.api.Http.fully_decode_reserved_expansion: variables of several segments are decoded but for `%2F`.
     """
 
     name: str
@@ -143,6 +144,7 @@ class ServiceConfig:
     endpoint_target: str = ""
     keep_escaped_slashes: bool = False
     descriptors: bytes = field(default=b"", repr=False)
+    fully_decode_reserved: bool = False
     id: str = ""
     documents: tuple[str, ...] = field(default=(), compare=False)
 

@@ -15,6 +15,10 @@ from authz.sources.syntax.tree import Map, SyntaxFault, kind
 
 MAX_BYTES = 10_000_000
 _MEGABYTES = MAX_BYTES // 1_000_000
+_PROTO = ".proto"
+PACKED = "%authz-descriptor-set 1 "
+"""How the text of a descriptor set begins (`protos.packed`); no document of another kind does."""
+_DESCRIPTORS = (".pb", ".protoset", ".binpb", ".desc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +40,47 @@ class Document:
 
 
 def read_files(paths: Sequence[Path]) -> tuple[SourceText, ...]:
-    """The texts of files, in order.
+    """The texts of files, in order. Protos and descriptor sets become texts that only `compile_texts` reads.
 
     Raises:
-        UsageError: a file is missing, is a directory, cannot be read, is too large or is not UTF-8.
+        UsageError: a file is missing, is a directory, cannot be read, is too large, is not UTF-8, or does not compile.
     """
-    return tuple(SourceText(str(path), _read(path)) for path in paths)
+    compiled = _compiled([path for path in paths if path.suffix == _PROTO])
+    return tuple(SourceText(str(path), compiled[path] if path in compiled else _text(path)) for path in paths)
 
 
-def _read(path: Path) -> str:
+def _compiled(paths: Sequence[Path]) -> dict[Path, str]:
+    """The texts of .proto files, which are compiled together: they may import one another."""
+    if not paths:
+        return {}
+    from authz.sources.protos.compile import compile_protos
+
+    return compile_protos(paths)
+
+
+def _text(path: Path) -> str:
+    raw = read_bytes(path)
+    if path.suffix in _DESCRIPTORS:
+        from authz.sources.protos.packed import pack
+
+        return pack(raw)
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        hint = f"Save the file as UTF-8. The names of descriptor sets end in {', '.join(_DESCRIPTORS)}."
+        raise UsageError(f"{path}:{line}: this is not UTF-8 text", hint) from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        UsageError: it is missing, is a directory, cannot be read, or is too large.
+    """
     try:
         if path.is_dir():
-            raise UsageError(f"{path} is a directory", "Name the OpenAPI files in it one by one.")
+            raise UsageError(f"{path} is a directory", "Name the documents in it one by one.")
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
@@ -57,11 +90,12 @@ def _read(path: Path) -> str:
         raise UsageError(f"{path} cannot be read: {reason}", "Check its permissions.") from None
     if len(raw) > MAX_BYTES:
         raise UsageError(f"{path} is larger than {_MEGABYTES} MB", "Split the API into several documents.")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{path}:{line}: this is not UTF-8 text", "Save the file as UTF-8.") from None
+    return raw
+
+
+def is_packed(text: str) -> bool:
+    """Whether a text is a descriptor set."""
+    return text.startswith(PACKED)
 
 
 def parse(source: SourceText, findings: Findings) -> Document | None:

@@ -2,17 +2,20 @@
 
 Security is folded as Google folds it: `usage` asks for a key only where every alternative has one, and
 `authentication` lists the tokens of all alternatives. CORS passthrough is a flag of the endpoint, not methods.
+An RPC stands there once, with what its descriptor says of types, streams and http rule.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from authz.model.auth import DEFAULT_KEY_PLACES, DEFAULT_TOKEN_PLACES, JwtProvider, JwtRequirement, Place, PlaceKind
 from authz.model.paths import Template
-from authz.model.service import DEFAULT_DEADLINE, LOCAL, Backend, Operation, ServiceConfig, SourceText
+from authz.model.service import DEFAULT_DEADLINE, LOCAL, Backend, Operation, Protocol, ServiceConfig, SourceText
+from authz.sources.document import is_packed
 
 _TYPE_URL = "type.googleapis.com/"
 _EMPTY = "google.protobuf.Empty"
@@ -22,20 +25,35 @@ _NOT_IN_FIELDS = re.compile(r"[^A-Za-z0-9_]")
 _VARIABLE = re.compile(r"\{([^{}=]+)\}")
 _VERBS = frozenset({"GET", "PUT", "POST", "DELETE", "PATCH"})
 _CORS = "OPTIONS"
+_OWN = (LOCAL, Backend(protocol=Protocol.HTTP2))  # the gateway's own backend, for REST and for gRPC
+_SERVICE_TYPE = re.compile(r"""^\s*["']?type["']?\s*:\s*["']?google\.api\.Service\b""", re.MULTILINE)
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a descriptor says of a method: full names of its types, and its http rule."""
+
+    request: str
+    response: str
+    http: Json
 
 
 def service_json(config: ServiceConfig, texts: Sequence[SourceText] = ()) -> Json:
     """The service as google.api.Service. `texts` are named as its sources where the config was made of them."""
-    operations = [one for one in config.operations if not (one.generated and one.method == _CORS)]
+    operations = list(_methods(config))
+    rpcs = _described(config.descriptors)
     return {
         "name": config.name,
         **({"id": config.id} if config.id else {}),
         "title": config.title,
-        "apis": [_api(api.name, api.version, operations) for api in config.apis],
+        "apis": [_api(api.name, api.version, operations, rpcs) for api in config.apis],
         "types": [_type(operation) for operation in operations if _fields(operation)],
-        "http": {"rules": [_http(operation) for operation in operations]},
-        "backend": {"rules": [_backend(one.selector, one.backend) for one in operations if one.backend != LOCAL]},
+        "http": {
+            "rules": [rule for one in operations if (rule := _http(one, rpcs))],
+            **_given(fullyDecodeReservedExpansion=config.fully_decode_reserved),
+        },
+        "backend": {"rules": [_backend(one.selector, one.backend) for one in operations if one.backend not in _OWN]},
         "usage": {"rules": [_usage(operation) for operation in operations]},
         "authentication": _authentication(config, operations),
         "systemParameters": _system_parameters(operations),
@@ -51,17 +69,57 @@ def service_json(config: ServiceConfig, texts: Sequence[SourceText] = ()) -> Jso
     }
 
 
+def _methods(config: ServiceConfig) -> Iterator[Operation]:
+    """One operation for each method: of an RPC, the last, which has its own path."""
+    rpcs = {one.selector: one for one in config.operations if one.rpc}
+    for operation in config.operations:
+        if (
+            not (operation.generated and operation.method == _CORS)
+            and rpcs.get(operation.selector, operation) is operation
+        ):
+            yield operation
+
+
+def _described(descriptors: bytes) -> dict[str, Described]:
+    """The methods of a descriptor set by selector."""
+    if not descriptors:
+        return {}
+    # Protobuf is loaded by those who need it.
+    from google.api import annotations_pb2
+    from google.protobuf.descriptor_pb2 import FileDescriptorSet
+    from google.protobuf.json_format import MessageToDict
+
+    return {
+        f"{file.package}.{service.name}.{method.name}".lstrip("."): Described(
+            method.input_type.lstrip("."),
+            method.output_type.lstrip("."),
+            MessageToDict(method.options.Extensions[annotations_pb2.http]),
+        )
+        for file in FileDescriptorSet.FromString(descriptors).file
+        for service in file.service
+        for method in service.method
+    }
+
+
 def _given(**fields: object) -> Json:
     """Only the fields that say something."""
     return {name: value for name, value in fields.items() if value}
 
 
-def _api(name: str, version: str, operations: list[Operation]) -> Json:
+def _api(name: str, version: str, operations: list[Operation], rpcs: Mapping[str, Described]) -> Json:
     methods = [operation for operation in operations if operation.selector.rpartition(".")[0] == name]
-    return {"name": name, "version": version, "methods": [_method(operation) for operation in methods]}
+    return {"name": name, "version": version, "methods": [_method(operation, rpcs) for operation in methods]}
 
 
-def _method(operation: Operation) -> Json:
+def _method(operation: Operation, rpcs: Mapping[str, Described]) -> Json:
+    rpc, described = operation.rpc, rpcs.get(operation.selector)
+    if rpc and described:
+        return {
+            "name": operation.short_name,
+            "requestTypeUrl": _TYPE_URL + described.request,
+            "responseTypeUrl": _TYPE_URL + described.response,
+            **_given(requestStreaming=rpc.client_streaming, responseStreaming=rpc.server_streaming),
+        }
     request = _request_type(operation) if _fields(operation) else _EMPTY
     return {
         "name": operation.short_name,
@@ -92,7 +150,11 @@ def field_name(name: str) -> str:
     return _BORDER.sub("_", _NOT_IN_FIELDS.sub("_", name)).lower()
 
 
-def _http(operation: Operation) -> Json:
+def _http(operation: Operation, rpcs: Mapping[str, Described]) -> Json:
+    """The http rule of a method; empty for an RPC that is called over gRPC only."""
+    described = rpcs.get(operation.selector)
+    if operation.rpc and described:
+        return {"selector": operation.selector, **described.http} if described.http else {}
     path = _path(operation.template)
     verb = operation.method
     pattern: Json = {verb.lower(): path} if verb in _VERBS else {"custom": {"kind": verb, "path": path}}
@@ -198,5 +260,12 @@ def _endpoint(config: ServiceConfig) -> Json:
 
 
 def _source(text: SourceText) -> Json:
-    kind = "OPEN_API_JSON" if text.text.lstrip().startswith("{") else "OPEN_API_YAML"
-    return {"@type": _TYPE_URL + _CONFIG_FILE, "filePath": text.file, "fileType": kind}
+    return {"@type": _TYPE_URL + _CONFIG_FILE, "filePath": text.file, "fileType": _file_type(text.text)}
+
+
+def _file_type(text: str) -> str:
+    if is_packed(text):
+        return "FILE_DESCRIPTOR_SET_PROTO"
+    if _SERVICE_TYPE.search(text):
+        return "SERVICE_CONFIG_YAML"
+    return "OPEN_API_JSON" if text.lstrip().startswith("{") else "OPEN_API_YAML"

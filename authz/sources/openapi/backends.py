@@ -27,22 +27,15 @@ def is_host(text: str) -> bool:
 def backend(node: Node, default: PathTranslation) -> Backend:
     """A Backend object of either family. `default` is the path translation where it says none."""
     node.known(*_FIELDS, *_CAMEL)
-    address, audience = _address(node)
-    disabled = node.flag("disable_auth", "disableAuth")
-    wanted = node.text("jwt_audience", "jwtAudience")
-    if wanted:
-        key = node.pick(("jwt_audience", "jwtAudience"))
-        refuse_placeholder(node, key, wanted)
-        if disabled:
-            hint = "Keep 'disable_auth: true' to forward the caller's own Authorization, or the audience to replace it."
-            node.report("backend-auth", "'jwt_audience' and 'disable_auth' exclude each other", hint, key)
-    elif address and not disabled:
+    address, audience = read_address(node)
+    wanted, disabled = read_audience(node)
+    if not wanted and address and not disabled:
         wanted = audience if disabled is None else _origin(address)
     translation = _translation(node, default)
     return Backend(
         address=address,
         path_translation=translation if address else PathTranslation.APPEND,
-        deadline=_deadline(node),
+        deadline=read_deadline(node),
         protocol=_protocol(node),
         jwt_audience=wanted,
         disable_auth=not wanted,
@@ -59,7 +52,21 @@ def _protocol(node: Node) -> Protocol | None:
     return Protocol(text) if text else None
 
 
-def _deadline(node: Node) -> float:
+def read_audience(node: Node) -> tuple[str, bool | None]:
+    """The audience of the gateway's own token, '' if none is named, and what disable_auth says."""
+    disabled = node.flag("disable_auth", "disableAuth")
+    wanted = node.text("jwt_audience", "jwtAudience")
+    if wanted:
+        key = node.pick(("jwt_audience", "jwtAudience"))
+        refuse_placeholder(node, key, wanted)
+        if disabled:
+            hint = "Keep 'disable_auth: true' to forward the caller's own Authorization, or the audience to replace it."
+            node.report("backend-auth", "'jwt_audience' and 'disable_auth' exclude each other", hint, key)
+    return wanted, disabled
+
+
+def read_deadline(node: Node) -> float:
+    """Seconds that a backend has for its answer."""
     seconds = node.number("deadline")
     if seconds is None or 0 < seconds <= MOST_SECONDS:
         return DEFAULT_DEADLINE if seconds is None else seconds
@@ -68,7 +75,7 @@ def _deadline(node: Node) -> float:
     return DEFAULT_DEADLINE
 
 
-def _address(node: Node) -> tuple[str, str]:
+def read_address(node: Node) -> tuple[str, str]:
     """The address in the model's form, and as the audience that Google's compiler makes of it."""
     written = node.text("address")
     if not written or refuse_placeholder(node, "address", written):

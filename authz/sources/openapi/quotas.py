@@ -21,14 +21,18 @@ def management2(root: Node, reading: Reading) -> None:
     if node is None:
         return
     node.known("metrics", "quota")
+    quota = node.child("quota")
+    if quota:
+        quota.known("limits")
+    declare(node, quota, reading)
+
+
+def declare(node: Node, quota: Node | None, reading: Reading) -> None:
+    """Metrics of a node and limits of a quota, both as lists, as google.api.Service has them."""
     for entry in node.children("metrics"):
         entry.known(*_METRIC_FIELDS, "name")
         _add_metric(entry, entry.text("name"), reading)
-    quota = node.child("quota")
-    if quota is None:
-        return
-    quota.known("limits")
-    for entry in quota.children("limits"):
+    for entry in quota.children("limits") if quota else ():
         entry.known("name", "metric", "unit", "values", "displayName", "display_name", "description")
         if _endpoints_unit(entry):
             _add_limit(entry, entry.text("name"), _tier_value(entry), (Unit.MINUTE, 1), reading)
@@ -141,8 +145,16 @@ def costs(node: Node, reading: Reading) -> tuple[Cost, ...]:
     quota = node.child("x-google-quota")
     if quota is None:
         return ()
-    quota.known("metricCosts", "metric_costs")
-    declared = quota.child("metricCosts", "metric_costs")
+    quota.known(*COSTS)
+    return charges(quota, reading)
+
+
+COSTS = ("metricCosts", "metric_costs")
+
+
+def charges(rule: Node, reading: Reading) -> tuple[Cost, ...]:
+    """The metric costs of a rule."""
+    declared = rule.child(*COSTS)
     if declared is None:
         return ()
     found = []

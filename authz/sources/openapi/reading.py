@@ -1,4 +1,4 @@
-"""What one OpenAPI document says, before it is put together with the others of its service."""
+"""What one document says of a service, before it is put together with the others of its service."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ class MetricUse:
 
 @dataclass(slots=True)
 class Reading:
-    """One document. Lists grow while it is read; `host` is '' where the document names none."""
+    """One document. Lists grow while it is read; `host` is '' where the document names none.
+
+    Protos have a reading for each of their services; what is said of them elsewhere has one without an API's name.
+    """
 
     file: str
-    host_at: tuple[Node, str]
+    host_at: tuple[Node, str] | None = None
     host: str = ""
     api: Api = field(default_factory=lambda: Api("", ""))
     operations: list[Operation] = field(default_factory=list)
@@ -39,9 +42,10 @@ class Reading:
     endpoint: str = ""
     target: str = ""
     keep_escaped_slashes: bool = False
+    descriptors: bytes = field(default=b"", repr=False)
+    fully_decode_reserved: bool = False
 
     @property
     def host_line(self) -> int:
         """Where the host stands, or should. Asked for in findings only: in a large JSON text it costs a search."""
-        node, key = self.host_at
-        return node.line(key)
+        return self.host_at[0].line(self.host_at[1]) if self.host_at else 0

@@ -90,10 +90,13 @@ def _provider(name: str, node: Node, line: int) -> JwtProvider | None:
     auth = node.child("x-google-auth")
     if auth is not None:
         auth.known("issuer", "jwksUri", "jwks_uri", "audiences", "jwtLocations", "jwt_locations")
-        issuer, jwks_uri = _checked(auth, "issuer"), _url(auth, "jwksUri", "jwks_uri")
+        issuer, jwks_uri = certain(auth, "issuer"), key_set_url(auth, "jwksUri", "jwks_uri")
         audiences, places = auth.texts("audiences"), jwt_locations(auth, "jwtLocations", "jwt_locations")
     else:
-        issuer, jwks_uri = _checked(node, "x-google-issuer", "x-issuer"), _url(node, "x-google-jwks_uri", "x-jwks_uri")
+        issuer, jwks_uri = (
+            certain(node, "x-google-issuer", "x-issuer"),
+            key_set_url(node, "x-google-jwks_uri", "x-jwks_uri"),
+        )
         audiences, places = comma_list(_audiences(node)), jwt_locations(node, "x-google-jwt-locations")
     issuer = issuer or node.text("openIdConnectUrl").partition(_DISCOVERY)[0]
     for audience in audiences:
@@ -122,14 +125,16 @@ def _audiences(node: Node) -> str:
     return node.text("x-google-audiences")
 
 
-def _checked(node: Node, *names: str) -> str:
+def certain(node: Node, *names: str) -> str:
+    """A text without placeholders: with one, no token would pass."""
     text = node.text(*names)
     warn_placeholder(node, node.pick(names), text)
     return text
 
 
-def _url(node: Node, *names: str) -> str:
-    text = _checked(node, *names)
+def key_set_url(node: Node, *names: str) -> str:
+    """The URL of a key set; '' if there is none."""
+    text = certain(node, *names)
     try:
         parts = urlsplit(text)
         valid = parts.scheme in {"http", "https"} and bool(parts.netloc)

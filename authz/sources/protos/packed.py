@@ -1,0 +1,74 @@
+"""A descriptor set as a text, so that it is kept, shown and compared like any other document.
+
+The text is one line that says what it is and which of its files were asked for, then the set in base64. What is in
+the set is not judged before it is read: a file on disk and a text from a store are then refused in the same words.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.message import DecodeError
+
+from authz.model.service import SourceText
+from authz.sources.document import MAX_BYTES, PACKED
+from authz.sources.lint import Findings
+from authz.sources.syntax.tree import SyntaxFault
+
+_HINT = "Make one with 'protoc --include_imports --include_source_info --descriptor_set_out=api.pb ...'."
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A descriptor set that was read. `mains` are the files that were asked for; empty where nobody said which."""
+
+    source: str
+    mains: tuple[str, ...]
+    files: tuple[FileDescriptorProto, ...]
+
+    def shown(self, name: str) -> str:
+        """What a user calls a file of the set."""
+        return self.source if self.mains == (name,) else name
+
+
+def pack(descriptors: bytes, mains: Sequence[str] = ()) -> str:
+    """A serialised FileDescriptorSet as a text."""
+    return f"{PACKED}{json.dumps(list(mains))}\n{base64.encodebytes(descriptors).decode()}"
+
+
+def unpack(source: SourceText, findings: Findings) -> Packed | None:
+    """The descriptor set in a text, or None with an error among the findings."""
+    try:
+        mains, files = _read(source.text)
+    except SyntaxFault as fault:
+        findings.add(fault.code, source.file, fault.line, fault.message, fault.hint)
+        return None
+    return Packed(source.file, mains, files)
+
+
+def _read(text: str) -> tuple[tuple[str, ...], tuple[FileDescriptorProto, ...]]:
+    if len(text) > MAX_BYTES:
+        message = f"the descriptor set takes more than {MAX_BYTES // 1_000_000} MB as a text"
+        raise SyntaxFault("file-too-large", 0, message, "Leave out files, comments, or source info.")
+    head, _, body = text.partition("\n")
+    try:
+        mains = json.loads(head.removeprefix(PACKED))
+        files = tuple(FileDescriptorSet.FromString(base64.b64decode(body)).file)
+    except (ValueError, DecodeError, RecursionError):
+        raise _fault("this is no serialised FileDescriptorSet") from None
+    if not files:
+        raise _fault("the descriptor set is empty")
+    known = {file.name for file in files}
+    if "" in known:
+        raise _fault("this is no serialised FileDescriptorSet: it has files without a name")
+    if not isinstance(mains, list) or not all(isinstance(main, str) and main in known for main in mains):
+        raise _fault("the descriptor set does not have the files that it was made for")
+    return tuple(mains), files
+
+
+def _fault(message: str) -> SyntaxFault:
+    return SyntaxFault("descriptor-invalid", 0, message, _HINT)

@@ -1,0 +1,184 @@
+"""Descriptor sets and google.api.Service YAML put together: which services there are, and what each consists of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from google.api import http_pb2
+
+from authz.model.service import Api, SourceText
+from authz.sources.document import Document
+from authz.sources.lint import Findings
+from authz.sources.openapi.identity import host_fault
+from authz.sources.openapi.reading import Reading
+from authz.sources.protos import service_yaml
+from authz.sources.protos.descriptors import Schema, Service, all_services, services
+from authz.sources.protos.methods import Rulings, check_providers
+from authz.sources.protos.packed import Packed, unpack
+from authz.sources.protos.service_yaml import ServiceYaml
+
+_VERSION = re.compile(r"v\d+[a-z0-9]*\Z")
+
+
+def read(texts: Iterable[SourceText], documents: Iterable[Document], service: str, findings: Findings) -> list[Reading]:
+    """What descriptor sets and service YAMLs say. `service` names what names itself neither way."""
+    sets = [packed for text in texts if (packed := unpack(text, findings))]
+    yamls = [service_yaml.read(document) for document in documents]
+    if not sets:
+        for yaml in yamls:
+            message = "a google.api.Service YAML says nothing by itself: there are no protos beside it"
+            hint = "Name the .proto files or the descriptor set of its APIs in the same command."
+            yaml.root.report("descriptors-missing", message, hint, "apis")
+        return []
+    return [reading for group in _groups(sets, yamls, service, findings) for reading in group.readings()]
+
+
+def _groups(sets: Sequence[Packed], yamls: Sequence[ServiceYaml], service: str, findings: Findings) -> Iterable[_Group]:
+    """One group for each service: for each name that a YAML gives, or else for each host that protos give."""
+    mains = _by_name(found for packed in sets for found in services(packed))
+    named = list(dict.fromkeys(yaml.reading.host for yaml in yamls if yaml.reading.host))
+    nameless = [yaml for yaml in yamls if not yaml.reading.host]
+    if len(named) > 1:
+        _refuse_nameless(nameless)
+    if named:
+        for host in named:
+            own = [yaml for yaml in yamls if yaml.reading.host == host or (yaml in nameless and len(named) == 1)]
+            yield _Group(host, sets, own, _chosen(sets, own, mains), findings)
+        return
+    hosts: dict[str, dict[str, Service]] = {}
+    for found in mains.values():
+        hosts.setdefault(found.default_host or service, {})[found.name] = found
+    if len(hosts) > 1:
+        _refuse_nameless(nameless)
+    for host, own_services in (hosts or {service: {}}).items():
+        _check_host(host, sets, yamls, own_services, findings)
+        chosen = _chosen(sets, yamls, own_services)
+        yield _Group(host, sets, yamls, chosen, findings)
+
+
+def _by_name(found: Iterable[Service]) -> dict[str, Service]:
+    """Services by name. The first stands for all: whether they are the same, the schema says."""
+    by_name: dict[str, Service] = {}
+    for service in found:
+        by_name.setdefault(service.name, service)
+    return by_name
+
+
+def _refuse_nameless(yamls: Iterable[ServiceYaml]) -> None:
+    for yaml in yamls:
+        message = "Service name must be provided: the other documents are of several services"
+        yaml.root.report("host-missing", message, "Add 'name' with the name of the service that it belongs to.", "type")
+
+
+def _check_host(
+    host: str, sets: Sequence[Packed], yamls: Sequence[ServiceYaml], own: dict[str, Service], findings: Findings
+) -> None:
+    first = next(iter(own.values()), None)
+    file = first.packed.shown(first.file.name) if first else sets[0].source
+    if not host and not any("name" in yaml.root for yaml in yamls):
+        message = "Service name must be provided: neither protos nor a YAML name the service"
+        hint = (
+            "Pass --service NAME, add a google.api.Service YAML with 'name', or the option (google.api.default_host)."
+        )
+        findings.add("host-missing", file, 0, message, hint)
+    elif host and first and host == first.default_host and (why := host_fault(host)):
+        message = f"'{host}' is not a service name: {why}"
+        findings.add("host-invalid", file, 0, message, "Write, for example, api.example.com as the default_host.")
+
+
+def _chosen(sets: Sequence[Packed], yamls: Sequence[ServiceYaml], mains: dict[str, Service]) -> dict[str, Service]:
+    """The services that the YAMLs list as APIs; all of those asked for if they list none."""
+    listed = [entry for yaml in yamls for entry in yaml.apis]
+    if not listed:
+        return mains
+    known = mains | {}
+    for packed in sets:
+        for service in all_services(packed):
+            known.setdefault(service.name, service)
+    chosen: dict[str, Service] = {}
+    for node, api in listed:
+        if api.name in known:
+            chosen[api.name] = known[api.name]
+        else:
+            hint = f"Name a service of the descriptors: {', '.join(sorted(mains)[:12]) or 'there are none'}."
+            node.report("api-undefined", f"the API '{api.name}' is no service of the descriptors", hint, "name")
+    for name in mains.keys() - chosen.keys() if chosen else ():
+        if mains[name].packed.mains:
+            hint = f"Add '- name: {name}' to serve it."
+            yamls[0].root.report("api-unlisted", f"the service {name} is not among 'apis' and not served", hint, "apis")
+    return chosen
+
+
+class _Group:
+    """One service: its sets, its YAMLs, and the gRPC services that it serves."""
+
+    def __init__(
+        self,
+        host: str,
+        sets: Sequence[Packed],
+        yamls: Sequence[ServiceYaml],
+        served: dict[str, Service],
+        findings: Findings,
+    ) -> None:
+        self.host = host
+        self.yamls = yamls
+        self.served = served
+        self.findings = findings
+        users = {service.packed.source for service in served.values()}
+        self.sets = [packed for packed in sets if packed.source in users or not any(services(packed))]
+        self.schema = Schema(self.sets, findings)
+
+    def readings(self) -> list[Reading]:
+        """A reading for each API, and one for each document that has none."""
+        versions = {api.name: api.version for yaml in self.yamls for _, api in yaml.apis}
+        by_service = {
+            name: Reading(service.packed.source, host=self.host, api=Api(name, versions.get(name) or _version(name)))
+            for name, service in self.served.items()
+        }
+        with_api = {reading.file for reading in by_service.values()}
+        others = [Reading(packed.source, host=self.host) for packed in self.sets if packed.source not in with_api]
+        self.merge()
+        if self.schema.is_sound:
+            self.fill(by_service)
+        return [*by_service.values(), *others, *(yaml.reading for yaml in self.yamls)]
+
+    def fill(self, by_service: dict[str, Reading]) -> None:
+        """Make operations of all methods."""
+        rulings = Rulings(self.yamls)
+        rules: dict[str, http_pb2.HttpRule | None] = {}
+        for name, service in self.served.items():
+            for method in self.schema.methods(service):
+                rule = rulings.rule(method)
+                rules[method.selector] = rule.http if rule else None
+                by_service[name].operations += rulings.operations(method, rule)
+        rulings.report_unmatched(rules)
+        check_providers(self.yamls, {name for yaml in self.yamls for name in yaml.reading.providers})
+        if rules:
+            next(iter(by_service.values())).descriptors = self.schema.serialized(rules)
+        elif not self.findings.has_errors:
+            message, hint = "there is no RPC in it: every request gets 404", "Name .proto files that have a service."
+            self.findings.add("no-operations", self.sets[0].source, 0, message, hint)
+
+    def merge(self) -> None:
+        """What a later YAML says again, an earlier one has not said."""
+        for number, yaml in enumerate(self.yamls):
+            yaml.reading.host = self.host
+            for later in (one.reading for one in self.yamls[number + 1 :]):
+                _overrule(yaml.reading, later)
+            if any(later.has_endpoints for later in self.yamls[number + 1 :]):
+                yaml.reading.target, yaml.reading.allow_cors = "", False
+
+
+def _overrule(earlier: Reading, later: Reading) -> None:
+    metrics, limits = {metric.name for metric, _ in later.metrics}, {limit.name for limit, _ in later.limits}
+    earlier.metrics = [found for found in earlier.metrics if found[0].name not in metrics]
+    earlier.limits = [found for found in earlier.limits if found[0].name not in limits]
+    earlier.providers = {name: one for name, one in earlier.providers.items() if name not in later.providers}
+    if later.api.title:
+        earlier.api = Api("", "")
+
+
+def _version(name: str) -> str:
+    """The version in a package's name: `v1` of `a.v1.Service`."""
+    return next((part for part in reversed(name.split(".")[:-1]) if _VERSION.match(part)), "")
