@@ -101,20 +101,17 @@ def _grpc_status(number: int) -> list[HeaderValueOption]:
 
 def _is_grpc() -> AccessLogFilter:
     """Whether the caller speaks gRPC: behind the transcoder, requests in JSON have that content type, too."""
-    transcoded = HeaderMatcher(name=switches.ORIGINAL_METHOD, present_match=True, invert_match=True)
-    untouched = AccessLogFilter(header_filter=HeaderFilter(header=transcoded))
-    return _all(_header("content-type", r"application/grpc([+;].*)?"), untouched)
+    return _all(_header("content-type", r"application/grpc(\+.*)?"), _transcoded(already=False))
 
 
 def _guard_refused() -> AccessLogFilter:
-    denied = MetadataMatcher(
-        filter=switches.GUARD,
-        path=[MetadataMatcherPathSegment(key="enforced_engine_result")],
-        value=ValueMatcher(string_match=StringMatcher(exact="denied")),
-    )
-    return _all(
-        _status(403), AccessLogFilter(metadata_filter=MetadataFilter(matcher=denied, match_if_key_not_found=False))
-    )
+    """Behind the transcoder, nothing else answers so: Check and RateLimit stand in front of it."""
+    return _all(_status(403), _transcoded())
+
+
+def _transcoded(*, already: bool = True) -> AccessLogFilter:
+    header = HeaderMatcher(name=switches.ORIGINAL_METHOD, present_match=True, invert_match=not already)
+    return AccessLogFilter(header_filter=HeaderFilter(header=header))
 
 
 def _sidecar_is_away() -> AccessLogFilter:
