@@ -69,7 +69,7 @@ def _protoc(sources: Sources) -> FileDescriptorSet:
             "--include_imports",
             "--include_source_info",
             f"--descriptor_set_out={result}",
-            *sorted(set(sources.mains.values())),
+            *(str(root / name) for name in sorted(set(sources.mains.values()))),
         ]
         listing = directory / "arguments"
         listing.write_text("\n".join(arguments))

@@ -237,7 +237,8 @@ class Lines:
 
     def summary(self, method: tuple[int, int]) -> str:
         """The first line of the comment above a method."""
-        return self.comments.get(method, "").strip().split("\n", 1)[0].strip()
+        comment = self.comments.get(method, "")
+        return comment.strip().split("\n", 1)[0].strip() if isinstance(comment, str) else ""
 
 
 def _bare(file: FileDescriptorProto) -> FileDescriptorProto:

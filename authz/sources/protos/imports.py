@@ -6,6 +6,7 @@ protos give the same descriptors wherever they are compiled.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +40,10 @@ def collect(paths: Sequence[Path], working: Path) -> Sources:
         UsageError: a file cannot be read, or there are too many.
     """
     search = _Search(working)
-    given = {path.resolve(): path for path in paths}
+    for path in paths:
+        # A file that cannot be read is complained of by the name that it was given by.
+        read_bytes(path)
+    given = {_whole(path): path for path in paths}
     for path in given:
         search.follow(path, None)
     names = _distinct({path: search.name(path) for path in given})
@@ -47,7 +51,7 @@ def collect(paths: Sequence[Path], working: Path) -> Sources:
     for name, path in [*search.found.items(), *((name, path) for path, name in names.items())]:
         sources.files[name] = search.texts[path].raw
         sources.shown[name] = str(given[path]) if path in given else _near(path, working)
-    sources.mains = {path: names[path.resolve()] for path in paths}
+    sources.mains = {path: names[_whole(path)] for path in paths}
     return sources
 
 
@@ -83,7 +87,7 @@ class _Search:
                 if place is None:
                     self.missing.add(name)
                     continue
-                found = (place / name).resolve()
+                found = _whole(place / name)
                 # A file's own name follows from a directory that it shares with what it imports.
                 if path.is_relative_to(place):
                     self.roots.setdefault(path, place)
@@ -121,6 +125,11 @@ class _Search:
             return imported[0]
         root = self.package_root(path)
         return path.relative_to(root if root != path.parent else self.roots.get(path, root)).as_posix()
+
+
+def _whole(path: Path) -> Path:
+    """The path from the root. A link stays one: what it imports lies beside it."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _text(path: Path) -> _Text:

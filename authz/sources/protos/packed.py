@@ -63,11 +63,18 @@ def _read(text: str) -> tuple[tuple[str, ...], tuple[FileDescriptorProto, ...]]:
     if not files:
         raise _fault("the descriptor set is empty")
     known = {file.name for file in files}
-    if "" in known:
-        raise _fault("this is no serialised FileDescriptorSet: it has files without a name")
+    if "" in known or not all(_is_named(file) for file in files):
+        raise _fault("this is no serialised FileDescriptorSet: it has names that are empty or no text")
     if not isinstance(mains, list) or not all(isinstance(main, str) and main in known for main in mains):
         raise _fault("the descriptor set does not have the files that it was made for")
     return tuple(mains), files
+
+
+def _is_named(file: FileDescriptorProto) -> bool:
+    """Whether names are text. Descriptors are proto2, where a string may be any bytes."""
+    methods = [method for service in file.service for method in service.method]
+    names = [file.name, *file.dependency, *(service.name for service in file.service), *(one.name for one in methods)]
+    return isinstance(file.package, str) and all(isinstance(name, str) and name for name in names)
 
 
 def _fault(message: str) -> SyntaxFault:
