@@ -155,9 +155,9 @@ Start = Callable[..., contextlib.AbstractAsyncContextManager[Gateway]]
 
 @contextlib.asynccontextmanager
 async def a_gateway(
-    directory: Path, backend: Upstream, inventory: Inventory, **settings: object
+    directory: Path, backend: Upstream, inventory: Inventory, *, address: str = "", **settings: object
 ) -> AsyncIterator[Gateway]:
-    values = {"backend": f"http://{backend.address}", "port": proxy.free_port(), "envoy_concurrency": 1}
+    values = {"backend": address or f"http://{backend.address}", "port": proxy.free_port(), "envoy_concurrency": 1}
     chosen = dataclasses.replace(Settings(data_dir=directory), **{**values, **settings})  # type: ignore[arg-type]
     gateway = Gateway(chosen, directory)
     server = await gateway.sidecar.serve(f"unix:{directory}/sidecar")

@@ -146,9 +146,10 @@ class Called:
 
 @dataclass
 class Library:
-    """`seen` holds calls in the order of arrival, `cancelled` those that did not end by themselves."""
+    """`seen` holds calls in the order of arrival, for tests to clear; `ever` all of them; `cancelled` those cut short."""
 
     seen: list[Called] = field(default_factory=list)
+    ever: list[Called] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
     port: int = 0
 
@@ -249,7 +250,9 @@ def _handlers(library: Library, service: str) -> grpc.GenericRpcHandler:
 
 def _note(library: Library, path: str, context: Any) -> None:
     metadata = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
-    library.seen.append(Called(path, metadata, context.time_remaining()))
+    called = Called(path, metadata, context.time_remaining())
+    library.seen.append(called)
+    library.ever.append(called)
 
 
 def _single(library: Library, path: str, function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

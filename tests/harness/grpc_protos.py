@@ -33,7 +33,9 @@ def compiled(sources: Mapping[str, str]) -> bytes:
         where = [f"--proto_path={directory}", f"--descriptor_set_in={known}"]
         # What an error's details may be, no file needs to import.
         files = [*sources, error_details_pb2.DESCRIPTOR.name]
-        assert protoc.main(["protoc", *where, "--include_imports", f"--descriptor_set_out={directory}/all", *files]) == 0
+        assert (
+            protoc.main(["protoc", *where, "--include_imports", f"--descriptor_set_out={directory}/all", *files]) == 0
+        )
         return (directory / "all").read_bytes()
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from typing import NamedTuple
 
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     FileDescriptorProto,
     FileDescriptorSet,
     MethodDescriptorProto,
+    ServiceDescriptorProto,
 )
 
 from authz.model.service import Rpc
 
 ANY = ".google.protobuf.Any"
+BODY = ".google.api.HttpBody"
+"""It has fields of that type, but is no JSON."""
 ERRORS = "google/rpc/"
 """Where the types of errors' details are: no method names them, and any may answer with them."""
 
@@ -24,13 +28,14 @@ class Closures:
 
     def __init__(self, descriptors: bytes) -> None:
         self._files = FileDescriptorSet.FromString(descriptors).file
-        self._file_of: dict[str, str] = {}
+        self._by_rpc: dict[Rpc, bytes] = {}
+        self._places: dict[str, tuple[int, int]] = {}
         self._outermost: dict[str, str] = {}
         self._messages: dict[str, DescriptorProto] = {}
-        for file in self._files:
-            for one in (*file.enum_type, *file.message_type):
+        for number, file in enumerate(self._files):
+            for index, one in enumerate([*file.message_type, *file.enum_type]):
                 name = _full(file, one.name)
-                self._file_of[name] = file.name
+                self._places[name] = number, index
                 self._outermost.update((inner, name) for inner in _names(name, one))
             self._messages.update((_full(file, one.name), one) for one in file.message_type)
 
@@ -44,32 +49,42 @@ class Closures:
             for method in service.method
         }
 
+    @cached_property
+    def _methods(self) -> dict[tuple[str, str], _Method]:
+        return {
+            (_full(file, service.name)[1:], method.name): _Method(index, service, method)
+            for index, file in enumerate(self._files)
+            for service in file.service
+            for method in service.method
+        }
+
     def of(self, rpc: Rpc) -> bytes:
         """The descriptor set of one RPC, imports first; empty if there is no such method."""
-        found = self._method(rpc)
-        if found is None:
-            return b""
-        home, method = found
-        types = self._reachable(method)
-        kept = (self._cut(file, types, rpc if file.name == home else None) for file in self._files)
-        cut = FileDescriptorSet(file=[file for file in kept if file is not None])
-        return bytes(cut.SerializeToString(deterministic=True))
+        if rpc not in self._by_rpc:
+            found = self._methods.get((rpc.service, rpc.method))
+            self._by_rpc[rpc] = self._set(found) if found else b""
+        return self._by_rpc[rpc]
 
-    def _method(self, rpc: Rpc) -> tuple[str, MethodDescriptorProto] | None:
-        for file in self._files:
-            for service in file.service:
-                if _full(file, service.name) == f".{rpc.service}":
-                    return next(((file.name, one) for one in service.method if one.name == rpc.method), None)
-        return None
+    def _set(self, method: _Method) -> bytes:
+        types: dict[int, list[int]] = {method.file: []}
+        for name in self._reachable(method.method):
+            file, index = self._places[name]
+            types.setdefault(file, []).append(index)
+        cut = FileDescriptorSet()
+        for file in sorted(types):
+            cut.file.append(self._cut(self._files[file], sorted(types[file]), method if method.file == file else None))
+        return bytes(cut.SerializeToString(deterministic=True))
 
     def _reachable(self, method: MethodDescriptorProto) -> set[str]:
         """The outermost types that a method's messages are made of. An Any may hold each that there is."""
         mine = self._followed({self._outermost[method.input_type], self._outermost[method.output_type]})
-        return set(self._file_of) if ANY in mine else self._errors | mine
+        anything = any(ANY in _used(self._messages[name]) for name in mine - {BODY} if name in self._messages)
+        return set(self._places) if anything else self._errors | mine
 
     @cached_property
     def _errors(self) -> set[str]:
-        return self._followed({name for name, file in self._file_of.items() if file.startswith(ERRORS)})
+        errors = {number for number, file in enumerate(self._files) if file.name.startswith(ERRORS)}
+        return self._followed({name for name, (file, _) in self._places.items() if file in errors})
 
     def _followed(self, todo: set[str]) -> set[str]:
         found: set[str] = set()
@@ -80,28 +95,32 @@ class Closures:
                 todo |= {self._outermost[one] for one in _used(self._messages[name])} - found
         return found
 
-    def _cut(self, file: FileDescriptorProto, types: set[str], rpc: Rpc | None) -> FileDescriptorProto | None:
-        """A file without what is not wanted; it imports what it then uses."""
-        messages = [one for one in file.message_type if _full(file, one.name) in types]
-        enums = [one for one in file.enum_type if _full(file, one.name) in types]
-        if not (messages or enums or rpc):
-            return None
+    def _cut(self, file: FileDescriptorProto, types: list[int], method: _Method | None) -> FileDescriptorProto:
+        """A file with some of its types (messages are counted first) and one method at most; imports what it uses."""
+        count = len(file.message_type)
         cut = FileDescriptorProto(
-            name=file.name, package=file.package, syntax=file.syntax, options=file.options,
-            message_type=messages, enum_type=enums,
+            name=file.name, package=file.package, options=file.options,
+            message_type=[file.message_type[index] for index in types if index < count],
+            enum_type=[file.enum_type[index - count] for index in types if index >= count],
         )  # fmt: skip
-        if file.HasField("edition"):
-            cut.edition = file.edition
-        used = {name for message in messages for name in _used(message)}
-        for service in file.service if rpc else ():
-            for method in service.method:
-                if rpc and (_full(file, service.name), method.name) == (f".{rpc.service}", rpc.method):
-                    cut.service.add(name=service.name, options=service.options).method.append(method)
-                    used |= {method.input_type, method.output_type}
+        for field in ("syntax", "edition"):
+            if file.HasField(field):
+                setattr(cut, field, getattr(file, field))
+        used = {name for message in cut.message_type for name in _used(message)}
+        if method:
+            cut.service.add(name=method.service.name, options=method.service.options).method.append(method.method)
+            used |= {method.method.input_type, method.method.output_type}
         for message in cut.message_type:
             _without_extensions(message)
-        cut.dependency.extend(sorted({self._file_of[self._outermost[one]] for one in used} - {file.name}))
+        homes = {self._files[self._places[self._outermost[name]][0]].name for name in used}
+        cut.dependency.extend(sorted(homes - {file.name}))
         return cut
+
+
+class _Method(NamedTuple):
+    file: int
+    service: ServiceDescriptorProto
+    method: MethodDescriptorProto
 
 
 def _full(file: FileDescriptorProto, name: str) -> str:

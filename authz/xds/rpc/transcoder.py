@@ -36,7 +36,7 @@ class Transcoding:
     def host(self) -> GrpcJsonTranscoder | None:
         """The host's configuration; None if there is nothing to transcode."""
         config = self._host
-        return self._transcoder(config.descriptors, _services(config)) if config else None
+        return self._transcoder(config, config.descriptors, _services(config)) if config else None
 
     @property
     def off(self) -> bytes:
@@ -51,16 +51,17 @@ class Transcoding:
         before, now = self._read(host), self._read(config)
         closure = now.of(rpc)
         # Another RPC's binding could hide this one's, so all of them must be the same.
-        if before.bindings == now.bindings and before.of(rpc) == closure:
+        same = before.bindings == now.bindings and config.fully_decode_reserved == host.fully_decode_reserved
+        if same and before.of(rpc) == closure:
             return None
-        return self._transcoder(closure, [rpc.service])
+        return self._transcoder(config, closure, [rpc.service])
 
     def _read(self, config: ServiceConfig) -> Closures:
         if config.descriptors not in self._closures:
             self._closures[config.descriptors] = Closures(config.descriptors)
         return self._closures[config.descriptors]
 
-    def _transcoder(self, descriptors: bytes, services: Iterable[str]) -> GrpcJsonTranscoder:
+    def _transcoder(self, config: ServiceConfig, descriptors: bytes, services: Iterable[str]) -> GrpcJsonTranscoder:
         """ESPv2's choices, but nothing unknown is let through or dropped unless a setting says so."""
         settings = self._settings
         lenient = settings.transcoding_ignore_unknown_query_parameters
@@ -71,6 +72,11 @@ class Transcoding:
             convert_grpc_status=True,
             # The route is chosen, and Check has judged it: nothing may choose again.
             match_incoming_request_route=True,
+            url_unescape_spec=(
+                GrpcJsonTranscoder.ALL_CHARACTERS_EXCEPT_SLASH
+                if config.fully_decode_reserved
+                else GrpcJsonTranscoder.ALL_CHARACTERS_EXCEPT_RESERVED
+            ),
             ignored_query_parameters=self._ignored,
             ignore_unknown_query_parameters=lenient,
             query_param_unescape_plus=not settings.transcoding_query_parameters_disable_unescape_plus,
