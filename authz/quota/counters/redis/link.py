@@ -35,14 +35,13 @@ async def connect(node: Node, limit: float, *greeting: Words) -> AbstractConnect
     try:
         async with asyncio.timeout(limit):
             if isinstance(connection, SSLConnection):
-                # It reads files, the system's authorities among them; afterwards it has them.
-                await asyncio.to_thread(connection.ssl_context.get)
+                await asyncio.to_thread(node.trust.give, connection)
             await connection.connect()
             hello, *_ = await _converse(connection, ("HELLO", "2"), _NAME, *greeting)
             _check_version(hello)
     except TimeoutError:
         await connection.disconnect(nowait=True)
-        raise trouble.late(node.place, limit, tls=isinstance(connection, SSLConnection)) from None
+        raise trouble.late(node.place, limit, tls=node.has_tls) from None
     except _BROKEN as error:
         await connection.disconnect(nowait=True)
         raise trouble.lost(node.place, error, early=True) from None
@@ -119,7 +118,7 @@ class Link:
                 await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
                 return await batch.done
         except TimeoutError:
-            late = trouble.late(self.node.place, self._limit)
+            late = trouble.late(self.node.place, self._limit, tls=self.node.has_tls and self._connection is None)
             if batch in self._waiting:
                 self.drop(late)
             raise late from None

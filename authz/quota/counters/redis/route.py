@@ -186,6 +186,9 @@ class Cluster:
         except LedgerLost as lost:
             self._doubt()
             return [lost] * len(commands)
+        for reply in replies:
+            if isinstance(reply, AskError) and not reply.host:  # it is where we asked, as in a map
+                reply.host = link.node.options["host"]
         if any(isinstance(reply, ClusterDownError) or trouble.is_replica(reply) for reply in replies):
             self._doubt()
         return replies

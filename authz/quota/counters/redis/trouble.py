@@ -71,7 +71,7 @@ def lost(place: str, error: BaseException, *, early: bool = False) -> LedgerLost
 
 def late(place: str, seconds: float, *, tls: bool = False) -> LedgerLost:
     """No answer in time. A server without TLS waits for more when it is greeted with TLS."""
-    hint = " over TLS; does it speak TLS? Else write redis://" if tls else ""
+    hint = " over TLS; does it speak TLS? Else write redis in place of rediss" if tls else ""
     return LedgerLost(f"Redis at {place} does not answer within {seconds:g} s{hint}")
 
 
@@ -97,6 +97,10 @@ def _predicate(error: BaseException) -> str:
     if isinstance(error, exceptions.ResponseError):
         return f'answers "{_quoted(error)}"'
     for cause in _chain(error):
+        if isinstance(
+            cause, ConnectionResetError | BrokenPipeError
+        ):  # so a server ends it that has not read everything
+            return _ENDED
         if isinstance(cause, OSError) and cause.strerror:
             return f"cannot be reached: {cause.strerror}"
     return _ENDED

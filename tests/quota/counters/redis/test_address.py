@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import pytest
+from redis.asyncio import SSLConnection
 
 from authz.errors import UsageError
 from authz.quota.counters.redis import RedisLedger, address
@@ -96,6 +98,30 @@ def test_files_that_are_no_certificates_are_told_at_once(tmp_path: Path) -> None
     for query in (f"ssl_ca_certs={junk}", f"ssl_certfile={leaf.cert}&ssl_keyfile={junk}"):
         with pytest.raises(UsageError, match=r"TLS files cannot be used .*junk\.pem"):
             RedisLedger(f"rediss://cache?{query}")
+
+
+def _context(node: address.Node) -> ssl.SSLContext:
+    connection = node.connection(1)
+    assert isinstance(connection, SSLConnection)
+    node.trust.give(connection)
+    return connection.ssl_context.get()
+
+
+def test_all_connections_of_a_site_share_what_tls_needs_until_a_file_changes(tmp_path: Path) -> None:
+    site = address.parse(f"rediss+sentinel://a,b/main?ssl_ca_certs={Authority(tmp_path).cert}")
+    nodes = [*site.nodes, site.primary, site.primary.at("c", 6379)]
+
+    def contexts() -> set[ssl.SSLContext]:
+        return {_context(node) for node in nodes}
+
+    first = contexts()
+    again = contexts()
+    Authority(tmp_path)
+    renewed = contexts()
+
+    assert len(first) == len(renewed) == 1
+    assert again == first
+    assert renewed != first
 
 
 @pytest.mark.parametrize("url", [url for url, *_ in GOOD if ENCODED in url])

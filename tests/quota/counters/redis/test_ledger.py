@@ -7,6 +7,8 @@ import contextlib
 import itertools
 import logging
 import re
+import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -194,6 +196,12 @@ async def test_nobody_there(tmp_path: Path) -> None:
     assert "cannot be reached: Connect" in await why("redis+sentinel://127.0.0.1:1,127.0.0.1:2/main")
 
 
+async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """End the connection as a server does that has not read everything, such as one that misses a certificate."""
+    await reader.read(1)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 NONSENSE = {
     "HTTP": (answering(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), "not Redis' protocol"),
     "an echo": (echo, "not Redis' protocol"),
@@ -204,6 +212,7 @@ NONSENSE = {
     "half a reply": (answering(b"*14\r\n$6\r\nserver\r\n$5\r\nre"), "does not answer within"),
     "silence": (answering(), "does not answer within"),
     "hanging up": (hang_up, "has ended the connection"),
+    "a reset": (reset, "has ended the connection: does it want TLS (rediss://), or a client certificate"),
     "an old server": (answering(b"-ERR unknown command 'HELLO'\r\n" + b"+OK\r\n" * 3), "Redis 6.2 or Valkey is needed"),
     "version 5": (
         answering(b"*4\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n5.0.9\r\n" + b"+OK\r\n" * 3),
@@ -413,6 +422,7 @@ async def test_a_certificate_that_is_not_trusted(tls: Tls) -> None:
 
 
 async def test_tls_at_one_end_only(tls: Tls) -> None:
-    assert "does not answer within" in await why(f"rediss://127.0.0.1:{tls.server.port}", timeout=LIMIT)
+    said = await why(f"rediss://127.0.0.1:{tls.server.port}", timeout=LIMIT)
+    assert "does not answer within 0.25 s over TLS; does it speak TLS?" in said
     async with tls.url() as url:
         assert "does it want TLS (rediss://)" in await why(url(scheme="redis"), timeout=LIMIT)

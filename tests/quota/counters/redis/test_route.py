@@ -1,10 +1,11 @@
-"""Servers that change their parts: what sentinels watch, and a Cluster."""
+"""Servers that change their parts: what sentinels watch, and a Cluster; without TLS and with it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,9 +13,12 @@ from pathlib import Path
 import pytest
 from redis.crc import key_slot
 
+from authz.quota.counters.leases import LeasedCounters
 from authz.quota.counters.ledger import Entry, LedgerLost, Line, Settlement, Window, Wish
 from authz.quota.counters.redis import RedisLedger
-from harness.redis_server import Cluster, Watched, a_cluster, a_watched_server
+from authz.telemetry import Tally
+from harness.redis_server import BINARIES, WITH_TLS, Cluster, Watched, a_cluster, a_watched_server
+from harness.tls import Authority, Mutual
 from harness.waiting import until
 
 TURNS = itertools.count(1)
@@ -226,3 +230,103 @@ async def test_a_cluster_found_by_whichever_node_is_there(cluster: Cluster) -> N
     async with a_ledger("redis+cluster://" + ",".join(nodes)) as ledger:
         assert await works(ledger, *MANY)
         assert len({await asyncio.wait_for(ledger.time(), LIMIT) for _ in range(3)}) == 3
+
+
+# -- TLS ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Mutual:
+    return Authority(tmp_path / "ours").mutual()
+
+
+def kinds(behind_a_door: Path) -> pytest.MarkDecorator:
+    """A server that speaks TLS behind a door, and one that does by itself where the machine has it."""
+    ways = [pytest.param(behind_a_door, id="behind a door"), *[pytest.param(one, id="by itself") for one in WITH_TLS]]
+    return pytest.mark.parametrize("binary", ways)
+
+
+@kinds(BINARIES[0])
+async def test_sentinels_and_their_servers_with_tls(
+    binary: Path, tls: Mutual, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[Window] = []
+    async with (
+        a_watched_server(binary, tls=tls) as watched,
+        a_ledger(watched.url) as ledger,
+        a_ledger(watched.url, heard) as other,
+    ):
+        assert await claims(ledger, ["c"]) == [1]
+        assert await claims(other, ["c"], owner="other") == [2]
+        await _hears(other, ledger, heard)
+        await _strangers_are_told(watched.url, tls, tmp_path, caplog)
+
+        watched.primary.kill()
+        assert not await works(ledger)
+        await until(lambda: works(ledger), within=20)
+        await until(lambda: works(other), within=20)
+        assert await watched.primary_port() == watched.replica.port
+        await _hears(other, ledger, heard)
+
+
+@kinds(BINARIES[-1])
+async def test_a_cluster_with_tls(binary: Path, tls: Mutual, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[Window] = []
+    async with (
+        a_cluster(binary, tls=tls) as cluster,
+        a_ledger(cluster.url) as ledger,
+        a_ledger(cluster.url, heard) as other,
+    ):
+        assert await claims(ledger, MANY) == [1] * len(MANY)
+        assert await claims(other, MANY, owner="other") == [2] * len(MANY)
+        await _hears(other, ledger, heard)
+        await _move_and_ask(cluster, ledger, MANY[0])
+        for node in cluster.nodes:  # from now on they leave their hosts away
+            await node.say("CONFIG", "SET", "cluster-preferred-endpoint-type", "unknown-endpoint")
+        await _move_and_ask(cluster, ledger, MANY[2])
+        await _strangers_are_told(cluster.url, tls, tmp_path, caplog)
+
+        gone = cluster.owner(slot(MANY[1]))
+        lost = [one for one in MANY[1:] if cluster.owner(slot(one)) is gone]
+        gone.kill()
+        assert not await works(ledger, *lost)
+        await until(lambda: works(ledger, *lost), within=20)
+        assert await claims(ledger, lost, claim=1) == [3] * len(lost)
+        await _hears(other, ledger, heard)
+
+
+async def _hears(listener: RedisLedger, caller: RedisLedger, heard: list[Window]) -> None:
+    """A recall arrives. One that is said while servers change their parts may not."""
+    heard.clear()
+
+    async def called() -> bool:
+        await caller.recall([Window(("a", "b"), 0, 1)])
+        return listener.hears and bool(heard)
+
+    await until(called)
+
+
+async def _strangers_are_told(url: str, tls: Mutual, directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Who trusts others, has no certificate or speaks no TLS gets an answer in time, and the log has one line of it."""
+    others = Authority(directory / "theirs", "somebody else").cert
+    certificate = f"&ssl_certfile={tls.client.cert}&ssl_keyfile={tls.client.key}"
+    strange = {
+        url.replace(str(tls.ca), str(others)): "has a certificate that is not trusted (self-signed",
+        url.replace(certificate, ""): "a client certificate (ssl_certfile)?",
+        url.partition("?")[0].replace("rediss+", "redis+"): "does it want TLS (rediss://)",
+    }
+    for wrong, sentence in strange.items():
+        caplog.clear()
+        ledger = RedisLedger(wrong, timeout=LIMIT)
+        counters = LeasedCounters(ledger, Tally())
+        await counters.start()
+        for _ in range(3):
+            began = time.monotonic()
+            with pytest.raises(LedgerLost, match=re.escape(sentence)):
+                await ledger.time()
+            assert time.monotonic() - began < LIMIT + SLOW
+        assert not ledger.hears
+        await counters.close()
+
+        (line,) = [record.message for record in caplog.records]
+        assert sentence in line
