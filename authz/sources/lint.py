@@ -104,6 +104,7 @@ RULES: tuple[Rule, ...] = (
     Rule("http-field", _E, "A path variable names a single scalar field of the request."),
     Rule("http-body", _E, "'body' is '*' or a field of the request."),
     Rule("http-response-body", _E, "'response_body' names a google.api.HttpBody field of the response."),
+    Rule("http-body-mixed", _E, "The bindings of one method agree on google.api.HttpBody in body and response_body."),
     Rule("http-streaming", _E, "A method that takes a stream of requests has no http rule."),
     Rule("backend-rpc", _E, "The backend of an RPC speaks HTTP/2 and keeps the path of its calls."),
     # Quotas.

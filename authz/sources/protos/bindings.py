@@ -82,6 +82,8 @@ def bindings(method: Method, rule: Rule) -> Iterator[Binding]:
         if http is not rule.http and http.additional_bindings:
             message = f"an additional binding of {method.selector} has additional bindings"
             place.report("http-nested", message, "Put all of them into one list of the rule.")
+        if http is not rule.http:
+            _check_alike(method, rule.http, http, place)
         binding = _bound(method, http, place)
         if binding:
             yield binding
@@ -142,6 +144,23 @@ def _check_bodies(method: Method, http: http_pb2.HttpRule, place: Place) -> None
             message = f"the response body '{http.response_body}' is no field of {method.response.full_name}"
         hint = "Remove 'response_body': the whole message is the answer. Envoy takes out a google.api.HttpBody only."
         place.report("http-response-body", message, hint)
+
+
+def _check_alike(method: Method, first: http_pb2.HttpRule, other: http_pb2.HttpRule, place: Place) -> None:
+    """Envoy asks the first binding of a method whether bodies are taken as they are, and does the same for all."""
+    alike = _raw_body(method, first) == _raw_body(method, other) and first.response_body == other.response_body
+    if not alike:
+        message = (
+            f"the bindings of {method.selector} differ in their google.api.HttpBody; the first one's holds for all"
+        )
+        hint = "Write the same 'body' and 'response_body' into each, or give each a method of its own."
+        place.report("http-body-mixed", message, hint)
+
+
+def _raw_body(method: Method, http: http_pb2.HttpRule) -> str:
+    found = method.request.fields_by_name.get(http.body)
+    is_raw = found is not None and found.message_type is not None and found.message_type.full_name == _BODY
+    return http.body if is_raw else ""
 
 
 def field(message: Descriptor, path: str) -> FieldDescriptor | str:
