@@ -22,6 +22,7 @@ from authz.sources.protos.imports import Sources, collect
 from authz.sources.protos.packed import pack
 
 _PATIENCE = 120.0  # seconds
+_MOST_LINES = 20
 _INSTALLED = re.compile(r"(?:google/(?:api|rpc|type|longrunning)|validate)/[a-z0-9_/]+\.proto\Z")
 _COMPLAINT = re.compile(r"(?P<name>[^:]+):(?P<rest>(?:\d+:(?:\d+:)?)? .*)")
 
@@ -97,6 +98,8 @@ def _run(listing: Path, sources: Sources) -> None:
     if done.returncode:
         told = done.stderr.decode("utf-8", "replace").replace(f"{listing.parent}/root/", "")
         lines = [_shown(line, sources) for line in told.splitlines() if line.strip() and ": warning: " not in line]
+        # What protoc lost its way at, it tells for every brace.
+        lines = list(dict.fromkeys(lines))[:_MOST_LINES]
         hint = "Mend it. Imports are sought beside the file, above it, and in ./, ./protos and ./proto."
         raise UsageError("\n".join(lines) or f"protoc ended with {done.returncode}", hint)
 

@@ -54,6 +54,14 @@ def test_all_complaints_are_shown_and_warnings_are_not(protos):
     assert read_files(protos(a='import "google/protobuf/any.proto";'))
 
 
+def test_a_depth_bomb_is_a_short_complaint(protos):
+    depth = 20_000
+    (path,) = protos(a="".join(f"message M{number} {{" for number in range(depth)) + "}" * depth)
+
+    assert f"{path}:2:" in complaint([path])
+    assert len(complaint([path]).splitlines()) < 5
+
+
 @pytest.mark.parametrize("name", ["-x", "@a", "a b", "a=b", "a:b", "ü"])
 def test_a_file_may_be_called_anything(name, protos):
     paths = protos(**{f"{name}__{name}": SERVICE})
