@@ -73,8 +73,8 @@ service Library {
   rpc ListBooks(ListBooksRequest) returns (stream Book) {
     option (google.api.http) = { get: "/v1/shelves/{shelf}/books" };
   }
-  rpc AddBooks(stream Book) returns (Books) { option (google.api.http) = { post: "/v1/books" body: "*" }; }
-  rpc Swap(stream Book) returns (stream Book) { option (google.api.http) = { post: "/v1/swap" body: "*" }; }
+  rpc AddBooks(stream Book) returns (Books);
+  rpc Swap(stream Book) returns (stream Book);
   rpc Fail(FailRequest) returns (Empty) { option (google.api.http) = { get: "/v1/fail/{code}" }; }
   rpc Download(FileRequest) returns (google.api.HttpBody) {
     option (google.api.http) = { get: "/v1/files/{name=**}" };
@@ -144,9 +144,9 @@ class Called:
     deadline: float | None
 
 
-@dataclass
+@dataclass(repr=False)
 class Library:
-    """`seen` holds calls in the order of arrival, for tests to clear; `ever` all of them; `cancelled` those cut short."""
+    """`seen` holds calls in the order of arrival, for tests to clear; `ever` all; `cancelled` those cut short."""
 
     seen: list[Called] = field(default_factory=list)
     ever: list[Called] = field(default_factory=list)
