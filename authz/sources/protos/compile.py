@@ -21,6 +21,8 @@ from authz.errors import UsageError
 from authz.sources.protos.imports import Sources, collect
 from authz.sources.protos.packed import pack
 
+_ASIDE = re.compile(r": warning: |^WARNING: |^[IW]\d{4} \d")
+"""What protoc says beside its complaints: warnings, and what its logging library has to say of itself."""
 _PATIENCE = 120.0  # seconds
 _MOST_LINES = 20
 _INSTALLED = re.compile(r"(?:google/(?:api|rpc|type|longrunning)|validate)/[a-z0-9_/]+\.proto\Z")
@@ -97,7 +99,7 @@ def _run(listing: Path, sources: Sources) -> None:
         raise UsageError(f"protoc took more than {_PATIENCE:g} seconds", "Compile fewer files at once.") from None
     if done.returncode:
         told = done.stderr.decode("utf-8", "replace").replace(f"{listing.parent}/root/", "")
-        lines = [_shown(line, sources) for line in told.splitlines() if line.strip() and ": warning: " not in line]
+        lines = [_shown(line, sources) for line in told.splitlines() if line.strip() and not _ASIDE.search(line)]
         # What protoc lost its way at, it tells for every brace.
         lines = list(dict.fromkeys(lines))[:_MOST_LINES]
         hint = "Mend it. Imports are sought beside the file, above it, and in ./, ./protos and ./proto."

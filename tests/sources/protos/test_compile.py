@@ -54,6 +54,13 @@ def test_all_complaints_are_shown_and_warnings_are_not(protos):
     assert read_files(protos(a='import "google/protobuf/any.proto";'))
 
 
+def test_what_protoc_says_of_itself_is_not_shown(tmp_path):
+    path = tmp_path / "a.proto"
+    path.write_text("no proto at all")
+
+    assert [line.partition(": ")[0] for line in complaint([path]).splitlines()] == [f"{path}:1:1"]
+
+
 def test_a_depth_bomb_is_a_short_complaint(protos):
     depth = 20_000
     (path,) = protos(a="".join(f"message M{number} {{" for number in range(depth)) + "}" * depth)
