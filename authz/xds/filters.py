@@ -44,9 +44,13 @@ from envoy_data_plane.envoy.extensions.filters.common.set_filter_state.v3 import
 from envoy_data_plane.envoy.extensions.filters.http.compressor.v3 import Compressor
 from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import Cors
 from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import ExtAuthz
+from envoy_data_plane.envoy.extensions.filters.http.grpc_json_transcoder.v3 import GrpcJsonTranscoder
+from envoy_data_plane.envoy.extensions.filters.http.grpc_web.v3 import GrpcWeb
+from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import HeaderMutation as HeaderMutationFilter
 from envoy_data_plane.envoy.extensions.filters.http.health_check.v3 import HealthCheck
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 from envoy_data_plane.envoy.extensions.filters.http.ratelimit.v3 import RateLimit
+from envoy_data_plane.envoy.extensions.filters.http.rbac.v3 import Rbac
 from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.extensions.filters.http.set_filter_state.v3 import Config as SetFilterState
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
@@ -166,16 +170,16 @@ CHAIN: Final[tuple[Row, ...]] = (
     Row("envoy.filters.http.compressor.brotli", _compressor("brotli", Brotli), lambda settings: settings.compression),
     # Calls in gRPC-Web are gRPC from here on, and what anybody below answers is told in gRPC-Web, denials included;
     # above it, the gateway's own statuses are set right, and answers in JSON lose what is gRPC's.
-    Row(switches.HEADERS, lambda _: _retold(switches.headers_filter()), per_route=True),
-    Row(switches.WEB, lambda _: _retold(switches.web_filter()), per_route=True),
+    Row(switches.HEADERS, lambda _: Any.pack(HeaderMutationFilter()), per_route=True),
+    Row(switches.WEB, lambda _: Any.pack(GrpcWeb()), per_route=True),
     # May this call pass? Off where an operation asks for nothing, so that such a call costs nothing.
     Row(CHECK, None, per_route=True),
     # How much is left? Reads what Check wrote, so it stands behind it; a call that is denied is never charged.
     Row(RATE_LIMIT, _rate_limit, per_route=True),
     # JSON to gRPC, after everybody has seen the request as the caller wrote it. Whatever RPC the transcoder found, none
     # passes but the one that Check has judged.
-    Row(switches.TRANSCODER, lambda _: _retold(switches.transcoder_filter()), per_route=True),
-    Row(switches.GUARD, lambda _: _retold(switches.guard_filter()), per_route=True),
+    Row(switches.TRANSCODER, lambda _: Any.pack(GrpcJsonTranscoder(proto_descriptor_bin=b"")), per_route=True),
+    Row(switches.GUARD, lambda _: Any.pack(Rbac()), per_route=True),
     # The path as the backend wants it, after everybody has seen the path as the caller wrote it.
     Row(translation.FILTER_NAME, _translation, per_route=True),
     Row("envoy.filters.http.router", _router),

@@ -20,10 +20,8 @@ from envoy.config.core.v3.base_pb2 import HeaderValueOption
 from envoy.config.rbac.v3 import rbac_pb2 as rules_pb2
 from envoy.config.route.v3.route_components_pb2 import FilterConfig, Route
 from envoy.extensions.filters.http.grpc_json_transcoder.v3.transcoder_pb2 import GrpcJsonTranscoder
-from envoy.extensions.filters.http.grpc_web.v3.grpc_web_pb2 import GrpcWeb
-from envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2 import HeaderMutation, HeaderMutationPerRoute
-from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC, RBACPerRoute
-from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
+from envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2 import HeaderMutationPerRoute
+from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBACPerRoute
 from google.protobuf.message import Message
 
 from authz.model.service import Rpc
@@ -45,32 +43,6 @@ ON.config.SetInParent()
 
 _GRPC_HEADERS: Final = ("grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-accept-encoding")
 """What the transcoder leaves on an answer, and means nothing outside gRPC."""
-
-
-def web_filter() -> HttpFilter:
-    """gRPC-Web to gRPC and back. It belongs in front of whatever may refuse a call."""
-    return _filter(WEB, GrpcWeb())
-
-
-def headers_filter() -> HttpFilter:
-    """Sets right what other filters write. It belongs in front of the transcoder and of gRPC-Web: answers come last."""
-    return _filter(HEADERS, HeaderMutation())
-
-
-def transcoder_filter() -> HttpFilter:
-    """JSON to gRPC and back; hosts and routes bring its configuration."""
-    return _filter(TRANSCODER, GrpcJsonTranscoder(proto_descriptor_bin=b""))
-
-
-def guard_filter() -> HttpFilter:
-    """Lets nothing but a route's own RPC pass. It belongs behind the transcoder."""
-    return _filter(GUARD, RBAC())
-
-
-def _filter(name: str, config: Message) -> HttpFilter:
-    result = HttpFilter(name=name, disabled=True)
-    result.typed_config.Pack(config)
-    return result
 
 
 @cache
