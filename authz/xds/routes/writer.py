@@ -136,13 +136,13 @@ class Writer:
         if operation.rpc is None:
             yield from (path + method + what + self.no_rpc for path in paths)
             return
-        if operation.template.paths[0] == operation.rpc.path:
+        own = operation.template.paths[0] == operation.rpc.path
+        if own:
             yield paths[0] + method + IS_GRPC + what + self.transcoding.off
         refusal = self._refusal(answer(404, NOT_GRPC))
         what += switches.transcoded(operation.rpc, self.transcoding.own(self.config, operation.rpc))
-        for path in paths:
-            yield path + method + IS_GRPC + refusal
-            yield path + method + what
+        yield from (path + method + IS_GRPC + refusal for path in paths[own:])
+        yield from (path + method + what for path in paths)
 
     def _denials(self, template: Template, allowed: Collection[str]) -> Iterator[bytes]:
         """The 405 of a template. `allowed` are its methods and those of wider templates, which its paths have too."""

@@ -4,9 +4,9 @@ Envoy chooses a route, and with it the operation that Check judges, before its t
 chooses an RPC by itself. Two matchers can disagree, so a third filter stands behind the transcoder: the guard lets
 nothing pass but the path of the RPC that the route is for.
 
-Three kinds of routes, then: JSON to an RPC (transcoder, guard, cleaner), native gRPC to an RPC (none of them: the
-route's own path is the RPC's), and all others. The transcoder's configuration is its host's, and large, so it stands
-there once and the last two kinds switch it off.
+Three kinds of routes, then: JSON to an RPC (transcoder and guard), gRPC to an RPC (neither: the route's own path is the
+RPC's), and all others. The transcoder's configuration is its host's, and large, so it stands there once, and the last
+two kinds switch it off.
 """
 
 from __future__ import annotations
