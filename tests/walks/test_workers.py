@@ -11,13 +11,14 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from authz.admin import keys
+from authz.proxy import free_port
 from authz.rulebook.book import Rulebook
 from harness import gateway, http, process
 from harness.http import Upstream
@@ -210,14 +211,26 @@ async def test_without_their_leader_they_end_at_once(tmp_path: Path) -> None:
         assert await again.stop(signal.SIGTERM) == 0
 
 
+@contextlib.contextmanager
+def a_port_before_one_that_is_taken() -> Iterator[int]:
+    while True:
+        port = free_port()
+        try:
+            taken = socket.create_server(("127.0.0.1", port + 1))
+        except OSError:
+            continue
+        with taken:
+            yield port
+        return
+
+
 async def test_one_that_cannot_start_is_one_clear_message(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        code, out, err = await process.output(*words(tmp_path, "--sidecar-address", f"127.0.0.1:{port - 1}"))
+    with a_port_before_one_that_is_taken() as port:
+        code, out, err = await process.output(*words(tmp_path, "--sidecar-address", f"127.0.0.1:{port}"))
 
     told = [event for event in map(json.loads, out.splitlines()) if event["event"] == "error"]
     assert code == 1
-    assert [event["error"] for event in told] == [f"Cannot listen on 127.0.0.1:{port}."]
+    assert [event["error"] for event in told] == [f"Cannot listen on 127.0.0.1:{port + 1}."]
     assert "Traceback" not in err
 
 

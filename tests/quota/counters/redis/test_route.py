@@ -23,6 +23,8 @@ from harness.waiting import until
 
 TURNS = itertools.count(1)
 LIMIT = 0.25
+WITH_HANDSHAKES = 2.0
+"""What a busy machine takes for TLS is not what is tested, and causes are named only within the time."""
 SLOW = 0.6
 END = 4_000_000_000
 
@@ -40,8 +42,8 @@ async def cluster(binary: Path) -> AsyncIterator[Cluster]:
 
 
 @contextlib.asynccontextmanager
-async def a_ledger(url: str, heard: list[Window] | None = None) -> AsyncIterator[RedisLedger]:
-    ledger = RedisLedger(url, timeout=LIMIT)
+async def a_ledger(url: str, heard: list[Window] | None = None, *, limit: float = LIMIT) -> AsyncIterator[RedisLedger]:
+    ledger = RedisLedger(url, timeout=limit)
     await ledger.start((heard if heard is not None else []).append)
     try:
         yield ledger
@@ -63,11 +65,11 @@ async def claims(ledger: RedisLedger, subjects: list[str], **line: object) -> li
     return [answer.balances[0].claimed if isinstance(answer, Settlement) else None for answer in answers]
 
 
-async def works(ledger: RedisLedger, *subjects: str) -> bool:
+async def works(ledger: RedisLedger, *subjects: str, limit: float = LIMIT) -> bool:
     """Whether a step can be made. It never takes longer than the limit."""
     began = time.monotonic()
     found = await claims(ledger, [*subjects] or ["c"])
-    assert time.monotonic() - began < LIMIT + SLOW
+    assert time.monotonic() - began < limit + SLOW
     return None not in found
 
 
@@ -253,8 +255,8 @@ async def test_sentinels_and_their_servers_with_tls(
     heard: list[Window] = []
     async with (
         a_watched_server(binary, tls=tls) as watched,
-        a_ledger(watched.url) as ledger,
-        a_ledger(watched.url, heard) as other,
+        a_ledger(watched.url, limit=WITH_HANDSHAKES) as ledger,
+        a_ledger(watched.url, heard, limit=WITH_HANDSHAKES) as other,
     ):
         assert await claims(ledger, ["c"]) == [1]
         assert await claims(other, ["c"], owner="other") == [2]
@@ -262,9 +264,9 @@ async def test_sentinels_and_their_servers_with_tls(
         await _strangers_are_told(watched.url, tls, tmp_path, caplog)
 
         watched.primary.kill()
-        assert not await works(ledger)
-        await until(lambda: works(ledger), within=20)
-        await until(lambda: works(other), within=20)
+        assert not await works(ledger, limit=WITH_HANDSHAKES)
+        await until(lambda: works(ledger, limit=WITH_HANDSHAKES), within=20)
+        await until(lambda: works(other, limit=WITH_HANDSHAKES), within=20)
         assert await watched.primary_port() == watched.replica.port
         await _hears(other, ledger, heard)
 
@@ -274,8 +276,8 @@ async def test_a_cluster_with_tls(binary: Path, tls: Mutual, tmp_path: Path, cap
     heard: list[Window] = []
     async with (
         a_cluster(binary, tls=tls) as cluster,
-        a_ledger(cluster.url) as ledger,
-        a_ledger(cluster.url, heard) as other,
+        a_ledger(cluster.url, limit=WITH_HANDSHAKES) as ledger,
+        a_ledger(cluster.url, heard, limit=WITH_HANDSHAKES) as other,
     ):
         assert await claims(ledger, MANY) == [1] * len(MANY)
         assert await claims(other, MANY, owner="other") == [2] * len(MANY)
@@ -289,8 +291,8 @@ async def test_a_cluster_with_tls(binary: Path, tls: Mutual, tmp_path: Path, cap
         gone = cluster.owner(slot(MANY[1]))
         lost = [one for one in MANY[1:] if cluster.owner(slot(one)) is gone]
         gone.kill()
-        assert not await works(ledger, *lost)
-        await until(lambda: works(ledger, *lost), within=20)
+        assert not await works(ledger, *lost, limit=WITH_HANDSHAKES)
+        await until(lambda: works(ledger, *lost, limit=WITH_HANDSHAKES), within=20)
         assert await claims(ledger, lost, claim=1) == [3] * len(lost)
         await _hears(other, ledger, heard)
 
@@ -317,14 +319,14 @@ async def _strangers_are_told(url: str, tls: Mutual, directory: Path, caplog: py
     }
     for wrong, sentence in strange.items():
         caplog.clear()
-        ledger = RedisLedger(wrong, timeout=LIMIT)
+        ledger = RedisLedger(wrong, timeout=WITH_HANDSHAKES)
         counters = LeasedCounters(ledger, Tally())
         await counters.start()
         for _ in range(3):
             began = time.monotonic()
             with pytest.raises(LedgerLost, match=re.escape(sentence)):
                 await ledger.time()
-            assert time.monotonic() - began < LIMIT + SLOW
+            assert time.monotonic() - began < WITH_HANDSHAKES + SLOW
         assert not ledger.hears
         await counters.close()
 
