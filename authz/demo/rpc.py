@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,7 +12,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor_pool import DescriptorPool
 
 from authz.demo import shipped
-from authz.demo.bookstore import SHELVES
+from authz.demo.bookstore import SHELVES, caller
 from authz.errors import StateError
 from authz.model.service import SourceText
 from authz.sources import read_files
@@ -101,12 +99,9 @@ class _Bookstore:
             yield self._new("Book", id=int(book), title=title)
 
     def WhoAmI(self, _: object, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        told = {name: str(value) for name, value in context.invocation_metadata()}
-        info = told.get("x-endpoint-api-userinfo", "")
-        claims = json.loads(base64.urlsafe_b64decode(info + "=" * (-len(info) % 4))) if info else {}
-        return self._new(
-            "Caller", consumer=told.get("x-endpoint-api-consumer-number", ""), subject=str(claims.get("sub", ""))
-        )
+        told = caller({name: str(value) for name, value in context.invocation_metadata()})
+        claims = told["claims"] or {}
+        return self._new("Caller", consumer=told["consumer"] or "", subject=str(claims.get("sub", "")))
 
 
 def _books(shelf: int, context: grpc.ServicerContext) -> Mapping[str, str]:

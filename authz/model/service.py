@@ -96,7 +96,7 @@ class Operation:
     @property
     def is_rpc_path(self) -> bool:
         """Whether this is where gRPC clients call, not a binding for others."""
-        return self.rpc is not None and self.template.text == self.rpc.path
+        return self.rpc is not None and self.template.paths[0] == self.rpc.path
 
     @property
     def is_metered(self) -> bool:

@@ -53,10 +53,10 @@ UNANSWERABLE = "RESOURCE_EXHAUSTED: This gateway cannot tell which quota the cal
 def to_bytes(answer: Answer) -> bytes:
     """The serialized RateLimitResponse."""
     standings = answer.standings
-    heads, _ = _prepare(tuple([(each.name, each.limit, each.window) for each in standings]))
+    heads, policies = _prepare(_limits(answer))
     pieces = [_ADMITTED if answer.admitted else _DENIED]
     pieces += [_status(head, standing) for head, standing in zip(heads, standings, strict=True)]
-    pieces += [block(_HEADERS_TO_ADD, value) for value in headers(answer)]
+    pieces += [block(_HEADERS_TO_ADD, value) for value in _headers(answer, policies)]
     if not answer.admitted:
         pieces.append(_body(sentence(answer)))
     return b"".join(pieces)
@@ -64,9 +64,16 @@ def to_bytes(answer: Answer) -> bytes:
 
 def headers(answer: Answer) -> tuple[bytes, ...]:
     """What the caller reads of it in headers, as serialized HeaderValues: of the limit that binds, and all policies."""
+    return _headers(answer, _prepare(_limits(answer))[1])
+
+
+def _limits(answer: Answer) -> tuple[tuple[str, int, int], ...]:
+    return tuple([(each.name, each.limit, each.window) for each in answer.standings])
+
+
+def _headers(answer: Answer, policies: str) -> tuple[bytes, ...]:
     tightest = answer.tightest()
     if tightest:
-        _, policies = _prepare(tuple([(each.name, each.limit, each.window) for each in answer.standings]))
         remaining, reset = b"%d" % tightest.remaining, b"%d" % tightest.reset
         told: tuple[bytes, ...] = (
             _limit_header(tightest.limit, policies),

@@ -138,10 +138,8 @@ def _check_bodies(method: Method, http: http_pb2.HttpRule, place: Place) -> None
         return
     found = method.response.fields_by_name.get(http.response_body)
     if found is None or found.message_type is None or found.message_type.full_name != _BODY or found.is_repeated:
-        what = "is no" if found is None else "is a field that is no single google.api.HttpBody"
-        message = f"the response body '{http.response_body}' {what} of {method.response.full_name}"
-        if found is None:
-            message = f"the response body '{http.response_body}' is no field of {method.response.full_name}"
+        what = "no field" if found is None else "a field that is no single google.api.HttpBody"
+        message = f"the response body '{http.response_body}' is {what} of {method.response.full_name}"
         hint = "Remove 'response_body': the whole message is the answer. Envoy takes out a google.api.HttpBody only."
         place.report("http-response-body", message, hint)
 

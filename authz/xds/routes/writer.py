@@ -136,7 +136,7 @@ class Writer:
         if operation.rpc is None:
             yield from (path + method + what + self.no_rpc for path in paths)
             return
-        own = operation.template.paths[0] == operation.rpc.path
+        own = operation.is_rpc_path
         if own:
             yield paths[0] + method + IS_GRPC + what + self.transcoding.off
         refusal = self._refusal(answer(404, NOT_GRPC))
@@ -168,7 +168,8 @@ class Writer:
             context = self.check.check_settings.context_extensions
             context[wire.CONTEXT_OPERATION] = selector
             context.pop(wire.CONTEXT_CHARGE, None)
-            context.update({wire.CONTEXT_CHARGE: "1"} if at_once else {})
+            if at_once:
+                context[wire.CONTEXT_CHARGE] = "1"
             _switch_on(route, CHECK_FILTER, self.check)
         if metered and not at_once:
             quota = self.quotas[checked]
