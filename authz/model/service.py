@@ -69,8 +69,9 @@ class Operation:
     `selector` is `API.Method` as google.api.Service names it. `method` is an HTTP method in upper case, or `*`.
     `template` holds the whole public path, base path included. `body_name` is the name of the body parameter
     ("" for none). `stream_timeout` is seconds (0: the setting's). `generated` marks what no document wrote
-    (`x-google-allow: all`, CORS passthrough). `rpc` is None where the backend speaks plain HTTP; an RPC has an
-    operation for each of its bindings and one for its own path, which differ in nothing but method and template.
+    (`x-google-allow: all`, CORS passthrough). `websocket`: an upgrade to WebSocket is let through. `rpc` is None
+    where nothing says that the operation is one; an RPC has an operation for each of its bindings and one for its own
+    path, which differ in nothing but method, template and backend.
     """
 
     selector: str
@@ -85,6 +86,7 @@ class Operation:
     summary: str = ""
     parameters: tuple[str, ...] = ()
     rpc: Rpc | None = None
+    websocket: bool = False
     file: str = ""
     line: int = 0
 
@@ -97,6 +99,16 @@ class Operation:
     def is_rpc_path(self) -> bool:
         """Whether this is where gRPC clients call, not a binding for others."""
         return self.rpc is not None and self.template.paths[0] == self.rpc.path
+
+    @property
+    def speaks_grpc(self) -> bool:
+        """Whether the backend takes gRPC calls. An RPC whose backend does not is transcoded in reverse.
+
+        The scheme of its address says it, and a protocol of http/1.1 where it has none.
+        """
+        scheme = self.backend.address.partition("://")[0]
+        named = scheme.startswith("grpc") or (not scheme and self.backend.protocol is not Protocol.HTTP1)
+        return self.rpc is not None and named
 
     @property
     def is_metered(self) -> bool:
