@@ -239,6 +239,19 @@ class Settings:
         "", "backends", "PEM file of its private key.", espv2="--ssl_backend_client_cert_path")
     backend_tls_ciphers: tuple[str, ...] = _setting(
         (), "backends", "Cipher suites towards backends; none: Envoy's.", espv2="--ssl_backend_client_cipher_suites")
+    health_check_grpc_backend: bool = _setting(
+        False, "backends",
+        "Ask gRPC backends for their health (grpc.health.v1); one that is not healthy gets no call, and `health_path` "
+        "says 503 while a `backend` of scheme grpc or grpcs is not.", espv2="--health_check_grpc_backend")
+    health_check_grpc_backend_service: str = _setting(
+        "", "backends", "The service whose health is asked for; empty: the server's as a whole.",
+        espv2="--health_check_grpc_backend_service")
+    health_check_grpc_backend_interval: float = _setting(
+        1.0, "backends", "How often their health is asked for.", unit="s", above_zero=True,
+        espv2="--health_check_grpc_backend_interval")
+    health_check_grpc_backend_no_traffic_interval: float = _setting(
+        60.0, "backends", "How often a healthy one is asked that has not had a call yet.", unit="s", above_zero=True,
+        espv2="--health_check_grpc_backend_no_traffic_interval")
     backend_auth: Literal["none", "self", "oauth2", "metadata"] = _setting(
         "none", "backends",
         "Where tokens for backends come from: nowhere, the gateway's own key, OAuth2 client credentials, "

@@ -16,6 +16,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     CircuitBreakers,
     CircuitBreakersThresholds,
     Cluster,
+    ClusterCommonLbConfig,
     ClusterDiscoveryType,
     ClusterDnsLookupFamily,
     UpstreamConnectionOptions,
@@ -23,6 +24,8 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
 from envoy_data_plane.envoy.config.core.v3 import (
     Address,
     DataSource,
+    HealthCheck,
+    HealthCheckGrpcHealthCheck,
     Http1ProtocolOptions,
     Http2ProtocolOptions,
     KeepaliveSettings,
@@ -55,6 +58,7 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
     HttpProtocolOptionsExplicitHttpConfig,
 )
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any
 
 from authz.errors import UsageError
@@ -77,6 +81,15 @@ _DNS_FAMILIES: Final = {
     "v4preferred": ClusterDnsLookupFamily.V4_PREFERRED,
     "all": ClusterDnsLookupFamily.ALL,
 }
+
+_HEALTH_TIMEOUT: Final = dt.timedelta(seconds=1)
+
+_HEED_HEALTH: Final = ClusterCommonLbConfig(
+    # Envoy would rather call the sick than nobody: here, nobody is called, and callers learn it at once.
+    healthy_panic_threshold=Percent(value=0),
+    # By default a second may pass before it acts upon the second change of health.
+    update_merge_window=dt.timedelta(0),
+)
 
 HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -112,14 +125,21 @@ def target(backend: Backend, settings: Settings) -> Target:
         raise _bad(address) from None
     if not parts.hostname:
         raise _bad(address)
-    protocol = implied if settings.backend_override and not _is_grpc(backend) else backend.protocol or implied
+    if _is_grpc(backend):
+        protocol = Protocol.HTTP2
+    else:
+        protocol = implied if settings.backend_override else backend.protocol or implied
     return Target(parts.hostname, port, tls, protocol is Protocol.HTTP2)
 
 
 def _is_grpc(backend: Backend) -> bool:
     """Whether HTTP/2 is what the calls are, rather than how one backend of several happens to speak."""
-    scheme = urlsplit(backend.address).scheme
-    return backend.protocol is Protocol.HTTP2 and (not backend.address or scheme in {"grpc", "grpcs"})
+    return is_grpc_address(backend.address) or (not backend.address and backend.protocol is Protocol.HTTP2)
+
+
+def is_grpc_address(address: str) -> bool:
+    """Whether an address says that its backend takes gRPC calls."""
+    return urlsplit(address).scheme in {"grpc", "grpcs"}
 
 
 def _bad(address: str) -> UsageError:
@@ -148,10 +168,11 @@ def build(inventory: Inventory, settings: Settings) -> tuple[Cluster, ...]:
     """
     backends = {Backend(), *(operation.backend for operation in operations(inventory))}
     targets = {target(backend, settings) for backend in backends}
-    return tuple(_cluster(one, settings) for one in sorted(targets))
+    asked = _asked_for_health(inventory, settings) if settings.health_check_grpc_backend else frozenset()
+    return tuple(_cluster(one, settings, asked=one in asked) for one in sorted(targets))
 
 
-def _cluster(one: Target, settings: Settings) -> Cluster:
+def _cluster(one: Target, settings: Settings, *, asked: bool) -> Cluster:
     return Cluster(
         name=one.name,
         type=ClusterDiscoveryType.STATIC if is_ip(one.host) else ClusterDiscoveryType.LOGICAL_DNS,
@@ -166,6 +187,57 @@ def _cluster(one: Target, settings: Settings) -> Cluster:
         typed_extension_protocol_options={HTTP_OPTIONS: protocol_options(http2=one.http2)},
         transport_socket=_tls(one, settings) if one.tls else None,
         upstream_connection_options=UpstreamConnectionOptions(tcp_keepalive=TcpKeepalive()),
+        health_checks=[_health_check(one, settings)] if asked else [],
+        common_lb_config=_HEED_HEALTH if asked else None,
+    )
+
+
+# -- health ---------------------------------------------------------------------------------------------------------
+
+
+def _asked_for_health(inventory: Inventory, settings: Settings) -> frozenset[Target]:
+    """Whoever takes gRPC calls, and the `backend` setting, if it says so."""
+    own = watched(settings)
+    called = {target(one.backend, settings) for one in operations(inventory) if one.speaks_grpc}
+    return frozenset(called | {own} if own else called)
+
+
+def watched(settings: Settings) -> Target | None:
+    """Whose health the gateway's health path tells: that of the `backend` setting, if it takes gRPC calls.
+
+    Backends that documents name are not watched: one of them that is ill is no reason to take a gateway away from the
+    others.
+
+    Raises:
+        UsageError: nobody can say what the `backend` setting is.
+    """
+    if not settings.health_check_grpc_backend:
+        return None
+    if "://" not in settings.backend:
+        raise UsageError(
+            f"health_check_grpc_backend is on, and backend '{settings.backend}' does not say whether it takes gRPC",
+            f"Write grpc://{settings.backend} if it does, and http://{settings.backend} if it does not.",
+        )
+    return target(Backend(), settings) if is_grpc_address(settings.backend) else None
+
+
+def _health_check(one: Target, settings: Settings) -> HealthCheck:
+    """One lost answer is no illness; the first good one ends it.
+
+    Envoy's own interval without traffic holds for the sick, too, and whoever is sick has no traffic: a backend that
+    starts a second later than its gateway would be called a minute later.
+    """
+    interval = dt.timedelta(seconds=settings.health_check_grpc_backend_interval)
+    return HealthCheck(
+        interval=interval,
+        no_traffic_interval=interval,
+        no_traffic_healthy_interval=dt.timedelta(seconds=settings.health_check_grpc_backend_no_traffic_interval),
+        timeout=_HEALTH_TIMEOUT,
+        unhealthy_threshold=2,
+        healthy_threshold=1,
+        grpc_health_check=HealthCheckGrpcHealthCheck(
+            service_name=settings.health_check_grpc_backend_service, authority=one.host
+        ),
     )
 
 

@@ -56,7 +56,7 @@ from envoy_data_plane.envoy.extensions.filters.http.set_filter_state.v3 import C
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import PreviousHostsPredicate
 from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatcher
-from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
+from envoy_data_plane.envoy.type.v3 import HttpStatus, Percent, StatusCode
 from envoy_data_plane.google.protobuf import Any
 from google.protobuf.message import Message
 
@@ -67,7 +67,7 @@ from authz.model.inventory import Inventory
 from authz.model.paths import quote
 from authz.settings import Settings
 from authz.xds import translation
-from authz.xds.clusters import operations
+from authz.xds.clusters import operations, watched
 from authz.xds.rpc import switches
 
 CORS: Final = "envoy.filters.http.cors"
@@ -110,7 +110,11 @@ def _cors(_: Settings) -> Any:
 def _health_check(settings: Settings) -> Any:
     path = "/" + settings.health_path.removeprefix("/")
     exact = HeaderMatcher(name=":path", string_match=StringMatcher(exact=path))
-    return Any.pack(HealthCheck(pass_through_mode=False, headers=[exact]))
+    backend = watched(settings)
+    wanted = {backend.name: Percent(value=100)} if backend else {}
+    return Any.pack(
+        HealthCheck(pass_through_mode=False, headers=[exact], cluster_min_healthy_percentages=wanted),
+    )
 
 
 def _compressor(name: str, library: Callable[[], betterproto2.Message]) -> Callable[[Settings], Any]:

@@ -52,6 +52,7 @@ MATRIX = {
     "self-signed": {"tls_self_signed": True, "tls_max_version": "TLSv1.3", "strict_transport_security": True},
     "deny without quota": {"quota_when_down": "deny", "header_prefix": "X-Apigateway-"},
     "retries": {"retry_count": 3, "retry_status_codes": (502, 503), "per_try_timeout": 1.0},
+    "health checks": {"health_check_grpc_backend": True, "health_path": "/h", "backend": "grpc://127.0.0.1:1"},
     "everything to one backend": {"backend_override": True, "backend": "grpc://127.0.0.1:1"},
 }  # fmt: skip
 
