@@ -17,6 +17,7 @@ from harness.issuer import Issuer
 HOST = "api.example.test"
 
 # ESPv2's spelling of a start-up setting -> ours. A function where the values differ.
+# fmt: off
 FLAGS: dict[str, Any] = {
     "normalize_path": "normalize_path",
     "merge_slashes": "merge_slashes",
@@ -48,8 +49,19 @@ FLAGS: dict[str, Any] = {
     "backend_retry_on_status_codes": "retry_status_codes",
     "enable_response_compression": "compression",
     "enable_strict_transport_security": "strict_transport_security",
+    "connection_buffer_limit_bytes": "buffer_limit_bytes",
+    **{
+        f"transcoding_{name}": f"transcoding_{name}"
+        for name in (
+            "always_print_primitive_fields", "always_print_enums_as_ints", "preserve_proto_field_names",
+            "stream_newline_delimited", "ignore_unknown_query_parameters", "case_insensitive_enum_parsing",
+            "query_parameters_disable_unescape_plus", "match_unregistered_custom_verb",
+        )
+    },
+    "transcoding_ignore_query_parameters": lambda v: ("transcoding_ignore_query_parameters", v.replace(",", ";")),
     "ssl_server_cert_path": lambda _: ("tls_self_signed", "true"),
 }
+# fmt: on
 # Settings that say how the case was arranged, not what the gateway is told.
 NOT_FLAGS = {
     "all operations need JWT and key",

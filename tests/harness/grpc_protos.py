@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from google.api import annotations_pb2, httpbody_pb2
-from google.protobuf import any_pb2, duration_pb2, struct_pb2, timestamp_pb2, wrappers_pb2
+from google.protobuf import any_pb2, duration_pb2, empty_pb2, struct_pb2, timestamp_pb2, wrappers_pb2
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -17,7 +17,8 @@ from google.rpc import error_details_pb2
 from grpc_tools import protoc
 
 _KNOWN = (
-    any_pb2, annotations_pb2, duration_pb2, error_details_pb2, httpbody_pb2, struct_pb2, timestamp_pb2, wrappers_pb2,
+    any_pb2, annotations_pb2, duration_pb2, empty_pb2, error_details_pb2, httpbody_pb2, struct_pb2, timestamp_pb2,
+    wrappers_pb2,
 )  # fmt: skip
 
 

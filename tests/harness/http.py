@@ -113,12 +113,16 @@ Answer = Callable[[Request], Response | Awaitable[Response]]
 
 
 class Upstream:
-    """A recording HTTP/1.1 server on a free loopback port. `seen` holds requests in order of arrival."""
+    """A recording server on a free loopback port. `seen` holds requests in order of arrival.
 
-    def __init__(self, answer: Answer | None = None, *, tls: ssl.SSLContext | None = None) -> None:
+    It speaks HTTP/1.1, and HTTP/2 where TLS agrees on it or `http2` says so.
+    """
+
+    def __init__(self, answer: Answer | None = None, *, tls: ssl.SSLContext | None = None, http2: bool = False) -> None:
         self.answer: Answer = answer or (lambda _: Response(200, [("content-type", "application/json")], b"{}"))
         self.seen: list[Request] = []
         self._tls = tls
+        self._http2 = http2
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -146,7 +150,7 @@ class Upstream:
         self._writers.add(writer)
         tls = writer.get_extra_info("ssl_object")
         try:
-            if tls is not None and tls.selected_alpn_protocol() == "h2":
+            if self._http2 or (tls is not None and tls.selected_alpn_protocol() == "h2"):
                 await self._serve_http2(reader, writer)
                 return
             while True:
@@ -185,8 +189,9 @@ class Upstream:
                         answer = self.answer(request)
                         response = answer if isinstance(answer, Response) else await answer
                         head = [(":status", str(response.status)), *((k.lower(), v) for k, v in response.headers)]
-                        connection.send_headers(stream, head)
-                        connection.send_data(stream, response.body, end_stream=True)
+                        connection.send_headers(stream, head, end_stream=not response.body)
+                        if response.body:
+                            connection.send_data(stream, response.body, end_stream=True)
             writer.write(connection.data_to_send())
             await writer.drain()
 

@@ -12,6 +12,8 @@ import h2.exceptions
 
 from harness.http import Response, read_message
 
+Headers = Sequence[tuple[str, str]]
+
 NO_ANSWER = Response(0)
 """The connection or the stream was ended without an answer."""
 
@@ -30,8 +32,10 @@ async def http1(port: int, request: bytes, *, within: float = 10) -> Response:
             writer.close()
 
 
-async def http2(port: int, headers: Sequence[tuple[str, str]], *, within: float = 10) -> Response:
-    """Send one stream with exactly these headers over plain HTTP/2, read its answer."""
+async def http2(
+    port: int, headers: Headers, body: bytes = b"", *, within: float = 10, trailers: Headers = ()
+) -> Response:
+    """Send one stream with exactly these headers over plain HTTP/2, read its answer; its trailers count as headers."""
     config = h2.config.H2Configuration(
         header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False
     )
@@ -40,7 +44,11 @@ async def http2(port: int, headers: Sequence[tuple[str, str]], *, within: float 
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             connection.initiate_connection()
-            connection.send_headers(1, headers, end_stream=True)
+            connection.send_headers(1, headers, end_stream=not body and not trailers)
+            if body:
+                connection.send_data(1, body, end_stream=not trailers)
+            if trailers:
+                connection.send_headers(1, trailers, end_stream=True)
             writer.write(connection.data_to_send())
             return await _answer(connection, reader, writer)
         except ConnectionError:
@@ -59,6 +67,8 @@ async def _answer(
                 case h2.events.ResponseReceived(headers=headers):
                     fields = [(str(name), str(value)) for name, value in headers]
                     response = Response(int(dict(fields)[":status"]), [f for f in fields if f[0] != ":status"])
+                case h2.events.TrailersReceived(headers=headers):
+                    response.headers += [(str(name), str(value)) for name, value in headers]
                 case h2.events.DataReceived(data=part, flow_controlled_length=length):
                     response.body += part
                     connection.acknowledge_received_data(length, 1)
