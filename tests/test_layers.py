@@ -23,7 +23,7 @@ LAYERS = {
     "check": 4, "quota": 4, "xds": 4, "frameworks": 4, "transport": 4,
     "rulebook": 3, "sources": 3, "store": 3,
     "model": 2,
-    "telemetry": 1, "proxy": 1, "tls": 1,
+    "telemetry": 1, "proxy": 1, "tls": 1, "details": 1,
     "wire": 0, "settings": 0, "protobuf": 0, "futures": 0,
     "setting": -1,
     "errors": -2,  # what any module may raise, settings too
@@ -33,7 +33,7 @@ LAYERS = {
 KNOWS_ITS_PEERS = {"__main__", "app"}
 
 HOMES = {
-    "yaml": {"sources/syntax/yaml_tree.py", "cli/screen.py"},
+    "yaml": {"sources/syntax/yaml_tree.py", "sources/write/text.py", "cli/screen.py"},
     "jwt": {"check/jwt.py"},
     "aiohttp": {"check/fetch.py"},
     "yarl": {"check/fetch.py"},

@@ -1,15 +1,16 @@
-"""`authz openapi`: what is wrong in documents, and what they mean. Nothing is stored and nothing runs."""
+"""`authz openapi`: what is wrong in documents, what they mean, and how protos are one. Nothing is stored or runs."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from authz.cli.options import Group, files_argument, host_option, json_option
-from authz.errors import DocumentError
+from authz.cli.options import Group, files_argument, host_option, json_flag, json_option
+from authz.errors import DocumentError, UsageError
 from authz.model.service import SourceText
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def openapi() -> None:
-    """Check OpenAPI files, and show what they mean."""
+    """Check OpenAPI files, show what they mean, and write those of protos."""
 
 
 @openapi.command(examples=("authz openapi lint openapi.yaml", "authz openapi lint api/*.yaml --json"))
@@ -63,6 +64,81 @@ def compile_(files: tuple[Path, ...], service: str, as_json: bool) -> None:  # n
     texts = read_files(files)
     compiled = without_errors(compile_service(texts, service=service))
     screen.print_json(service_json(compiled.configs[0], texts))
+
+
+@openapi.command(
+    "from-proto",
+    examples=(
+        "authz openapi from-proto bookstore.proto api_config.yaml > openapi.yaml",
+        "authz openapi from-proto bookstore.proto --service bookstore.example.com --output openapi.yaml",
+        "authz openapi from-proto bookstore.pb api_config.yaml --version 2.0 --json",
+        "authz up bookstore.proto openapi.yaml",
+    ),
+)
+@files_argument
+@host_option
+@click.option(
+    "--version",
+    type=click.Choice(("3.0", "3.1", "2.0")),
+    default="3.0",
+    show_default=True,
+    help="The version of OpenAPI to write.",
+)
+@click.option("--output", metavar="PATH", type=click.Path(path_type=Path), help="Write to this file.")
+@click.option("--force", is_flag=True, help="Write over a file that exists.")
+@json_flag("Write JSON instead of YAML.")
+def from_proto(
+    files: tuple[Path, ...], service: str, version: str, output: Path | None, force: bool, as_json: bool
+) -> None:
+    """Write the OpenAPI document of annotated protos.
+
+    FILEs are .proto files or a descriptor set, and the google.api.Service YAML files that go with them. The document
+    says everything that these say: an operation for each http rule, the RPC behind it (x-authz-grpc), keys and tokens
+    as 'security', quotas and backends as extensions. Deployed beside the protos it stands for the YAML files, and
+    from then on it is the one place to change.
+
+    RPCs without an http rule are written as POST /package.Service/Method, where gRPC clients call. What OpenAPI cannot
+    say is told on standard error.
+    """
+    from authz.cli import screen
+    from authz.sources import compile_service, read_files
+    from authz.sources.write import as_yaml, openapi
+
+    if output is not None:
+        _check_output(output, files, force=force)
+    texts = read_files(files)
+    (config,) = without_errors(compile_service(texts, service=service)).configs
+    if not any(operation.rpc for operation in config.operations):
+        raise UsageError("there is no RPC in these files", "Name a .proto file, or a descriptor set, with a service.")
+    written = openapi(config, texts, version)
+    for remark in written.remarks:
+        screen.tell(remark, "warning")
+    if output is None and as_json:
+        screen.print_json(written.document)
+        return
+    text = f"{json.dumps(written.document, indent=2, ensure_ascii=False)}\n" if as_json else as_yaml(written.document)
+    if output is None:
+        print(text, end="")
+    else:
+        _write(output, text)
+
+
+def _check_output(path: Path, files: Sequence[Path], *, force: bool) -> None:
+    if path.absolute() in {file.absolute() for file in files}:
+        raise UsageError(f"{path} is read, and cannot be written", "Name another file to write to.")
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists", "Name another file, or pass --force to write over it.")
+
+
+def _write(path: Path, text: str) -> None:
+    from authz.cli import screen
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        hint = "Check the directory and its permissions."
+        raise UsageError(f"{path} cannot be written: {error.strerror}", hint) from None
+    screen.tell(f"wrote {path}")
 
 
 def compiled_or_raise(texts: Sequence[SourceText], service: str) -> Compiled:

@@ -146,9 +146,12 @@ def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
     return value
 
 
-json_option = click.option(
-    "--json", "as_json", is_flag=True, is_eager=True, callback=_remember, help="Print JSON instead of a table."
-)
+def json_flag(sentence: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--json`, described by a sentence; errors follow it too."""
+    return click.option("--json", "as_json", is_flag=True, is_eager=True, callback=_remember, help=sentence)
+
+
+json_option = json_flag("Print JSON instead of a table.")
 """`--json`; errors follow it too."""
 
 data_dir_option = settings_options("data_dir", only=())
