@@ -39,6 +39,9 @@ DESCRIPTOR_OPERATION: Final = "operation"
 DESCRIPTOR_SUBJECT: Final = "subject"
 DESCRIPTOR_ADDRESS: Final = "remote_address"
 """Envoy's own action for an open operation: Check is not asked there, so nobody wrote a subject."""
+DESCRIPTOR_CALLER: Final = "caller"
+CALLER_GRPC: Final = "grpc"
+"""The last entry on routes that only gRPC and gRPC-Web reach; others have none."""
 
 # Request headers that Check reads besides the places of credentials (ext_authz allowed_headers must name them).
 CHECK_HEADERS: Final = ("content-type", "referer", "x-android-package", "x-android-cert", "x-ios-bundle-identifier")

@@ -16,10 +16,11 @@ from typing import Final
 from envoy.config.core.v3 import base_pb2
 from envoy.service.auth.v3 import external_auth_pb2
 
-from authz import protobuf, wire
+from authz import details, protobuf, wire
 from authz.check.call import Call
 from authz.check.decide import Reason, Verdict
 from authz.model.auth import Consumer, Place, PlaceKind
+from authz.model.quota import COUNTERS_BACK_IN
 from authz.rulebook.book import OperationRule
 from authz.settings import Settings
 
@@ -227,7 +228,16 @@ def _denied(reason: Reason, detail: str, realm: str, is_grpc: bool) -> bytes:
     if is_grpc:
         # Envoy would derive the status from the HTTP one (400 becomes INTERNAL); this header overrides it.
         _set(denied, "grpc-status", str(reason.grpc))
+        if reason is not Reason.QUOTA_USED_UP:  # whose details are the quota's to tell
+            _set(denied, details.TRAILER, _details(reason, detail, realm))
     return _bytes(message)
+
+
+def _details(reason: Reason, detail: str, service: str) -> str:
+    told = [details.reason(reason.name, service)]
+    if reason is Reason.QUOTA_UNREACHABLE:
+        told.append(details.retry(COUNTERS_BACK_IN))
+    return details.trailer(reason.grpc, reason.message(detail), *told)
 
 
 def _challenge(reason: Reason, detail: str, realm: str) -> str:

@@ -116,10 +116,13 @@ class CheckServicer:
         return self._charged(verdict, call, charged)
 
     def _charged(self, verdict: Verdict, call: Call, charged: Charged) -> bytes:
+        headers = charged.headers
         if not charged.passes:
             reason = Reason.QUOTA_UNREACHABLE if charged.lost else Reason.QUOTA_USED_UP
             verdict = verdict._replace(reason=reason, detail=charged.text)
-        return self._answer(verdict, call, charged.headers)
+            if charged.details is not None and call.is_grpc:
+                headers = (*headers, charged.details())
+        return self._answer(verdict, call, headers)
 
     def _answer(self, verdict: Verdict, call: Call | None, headers: tuple[bytes, ...] = ()) -> bytes:
         reason = verdict.reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +20,9 @@ class Unit(enum.Enum):
 
 
 UNLIMITED = -1
+
+COUNTERS_BACK_IN = 1
+"""The seconds after which a call may be tried again that was refused because nothing could be counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,11 @@ class Charged(NamedTuple):
     """What became of one call's charges, for whoever answers it.
 
     `lost`: nothing was counted. `headers` tell the caller where its limits stand, as serialised HeaderValues of
-    Envoy's; `text` says why the call may not pass.
+    Envoy's; `text` says why the call may not pass, and `details` gives one more such header for callers in gRPC.
     """
 
     passes: bool
     lost: bool = False
     headers: tuple[bytes, ...] = ()
     text: str = ""
+    details: Callable[[], bytes] | None = None

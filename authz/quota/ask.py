@@ -12,7 +12,9 @@ from envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest
 from google.protobuf.message import DecodeError
 
 from authz.wire import (
+    CALLER_GRPC,
     DESCRIPTOR_ADDRESS,
+    DESCRIPTOR_CALLER,
     DESCRIPTOR_CONFIG,
     DESCRIPTOR_OPERATION,
     DESCRIPTOR_SERVICE,
@@ -34,7 +36,8 @@ class BadAsk(Exception):  # noqa: N818 - it is the question that is bad
 class Ask:
     """Which operation is called, and whose counters it takes from.
 
-    `subject` is `consumer:NUMBER` or `address:IP`; `consumer` is that number, None for an address.
+    `subject` is `consumer:NUMBER` or `address:IP`; `consumer` is that number, None for an address. `in_grpc`: its
+    caller reads a refusal as gRPC has it, as far as RateLimit is told.
     """
 
     service: str
@@ -42,6 +45,7 @@ class Ask:
     operation: str
     subject: str
     consumer: int | None = None
+    in_grpc: bool = False
 
 
 def from_bytes(data: bytes) -> Ask:
@@ -65,6 +69,7 @@ def from_bytes(data: bytes) -> Ask:
         _needed(entries, DESCRIPTOR_OPERATION),
         subject,
         _consumer(subject),
+        entries.get(DESCRIPTOR_CALLER) == CALLER_GRPC,
     )
 
 

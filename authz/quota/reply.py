@@ -50,13 +50,13 @@ UNANSWERABLE = "RESOURCE_EXHAUSTED: This gateway cannot tell which quota the cal
 """To the caller of a call whose question was no question; the operator's log has the particulars."""
 
 
-def to_bytes(answer: Answer) -> bytes:
-    """The serialized RateLimitResponse."""
+def to_bytes(answer: Answer, *more: bytes) -> bytes:
+    """The serialized RateLimitResponse. `more`: HeaderValues that the caller is to read besides."""
     standings = answer.standings
     heads, policies = _prepare(_limits(answer))
     pieces = [_ADMITTED if answer.admitted else _DENIED]
     pieces += [_status(head, standing) for head, standing in zip(heads, standings, strict=True)]
-    pieces += [block(_HEADERS_TO_ADD, value) for value in _headers(answer, policies)]
+    pieces += [block(_HEADERS_TO_ADD, value) for value in (*_headers(answer, policies), *more)]
     if not answer.admitted:
         pieces.append(_body(sentence(answer)))
     return b"".join(pieces)
@@ -82,13 +82,32 @@ def _headers(answer: Answer, policies: str) -> tuple[bytes, ...]:
         )
     else:
         told = ()
-    return told if answer.admitted else (*told, header(_RETRY_AFTER, str(max(1, answer.retry_after))))
+    return told if answer.admitted else (*told, header(_RETRY_AFTER, str(wait(answer))))
+
+
+def wait(answer: Answer) -> int:
+    """The seconds that a caller is to wait after a refusal."""
+    return max(1, answer.retry_after)
 
 
 def sentence(answer: Answer) -> str:
     """Why a call is refused, for its caller."""
     tightest = answer.tightest()
-    return _sentence(tightest, answer.retry_after) if tightest else UNANSWERABLE
+    if not tightest:
+        return UNANSWERABLE
+    again = f" Try again in {answer.retry_after} s." if 0 < tightest.limit >= tightest.amount else ""
+    return f"RESOURCE_EXHAUSTED: {refusal(tightest)}{again}"
+
+
+def refusal(limit: Standing) -> str:
+    """How one limit refuses a call."""
+    name = _safe(limit.name)
+    if limit.limit <= 0:
+        return f"The limit '{name}' is 0 for this caller: no call of this operation is admitted."
+    bound = f"{limit.limit} per {limit.window} s"
+    if limit.amount > limit.limit:
+        return f"This call takes {limit.amount} of the limit '{name}', which is only {bound}."
+    return f"The limit '{name}' of {bound} is used up."
 
 
 def header(name: str, value: str) -> bytes:
@@ -137,16 +156,6 @@ def _limit_header(limit: int, policies: str) -> bytes:
 
 def _body(text: str) -> bytes:
     return block(_RAW_BODY, text.encode())
-
-
-def _sentence(limit: Standing, retry_after: int) -> str:
-    name = _safe(limit.name)
-    if limit.limit <= 0:
-        return f"RESOURCE_EXHAUSTED: The limit '{name}' is 0 for this caller: no call of this operation is admitted."
-    bound = f"{limit.limit} per {limit.window} s"
-    if limit.amount > limit.limit:
-        return f"RESOURCE_EXHAUSTED: This call takes {limit.amount} of the limit '{name}', which is only {bound}."
-    return f"RESOURCE_EXHAUSTED: The limit '{name}' of {bound} is used up. Try again in {retry_after} s."
 
 
 def _safe(name: str) -> str:

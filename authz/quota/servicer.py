@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 
 from authz.errors import Code, Refusal
 from authz.futures import after
@@ -15,6 +16,7 @@ from authz.quota import reply
 from authz.quota.answer import Answer
 from authz.quota.ask import BadAsk, from_bytes
 from authz.quota.counters.base import CountersLost
+from authz.quota.details import header_of
 from authz.quota.meter import Meter
 
 _REMEMBERED_BYTES = 2048
@@ -38,11 +40,11 @@ class RateLimitServicer:
             return _UNANSWERABLE
         except CountersLost as lost:
             raise self._lost() from lost
-        return reply.to_bytes(answered) if isinstance(answered, Answer) else after(answered, self._reply)
+        return _reply(data, answered) if isinstance(answered, Answer) else after(answered, partial(self._done, data))
 
-    def _reply(self, answered: asyncio.Future[Answer]) -> bytes:
+    def _done(self, data: bytes, answered: asyncio.Future[Answer]) -> bytes:
         try:
-            return reply.to_bytes(answered.result())
+            return _reply(data, answered.result())
         except CountersLost as lost:
             raise self._lost() from lost
 
@@ -50,6 +52,13 @@ class RateLimitServicer:
         """The counters have said in the log why; here every such call is counted."""
         self._meter.count("counters_lost")
         return Refusal(Code.UNAVAILABLE, "the quota counters cannot be reached")
+
+
+def _reply(data: bytes, answer: Answer) -> bytes:
+    """Only a refusal is worth reading the question again: whether its caller speaks gRPC."""
+    if answer.admitted or not (ask := from_bytes(data)).in_grpc:
+        return reply.to_bytes(answer)
+    return reply.to_bytes(answer, header_of(answer, ask))
 
 
 _UNANSWERABLE = reply.denial(reply.UNANSWERABLE)

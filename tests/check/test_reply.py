@@ -27,6 +27,7 @@ from builders import (
     an_inventory,
     an_operation,
 )
+from harness.statuses import read
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,12 @@ def test_a_denial_denies_in_every_field_that_envoy_reads(reason, grpc):
     assert message.denied_response.status.code == reason.http
     assert message.denied_response.body == reason.message("what works")
     assert sent.get("grpc-status") == (str(reason.grpc) if grpc else None)
+    details = read(sent.get("grpc-status-details-bin"))
+    assert (details is not None) is (grpc and reason is not Reason.QUOTA_USED_UP)
+    if details:
+        assert (details.code, details.message) == (reason.grpc, message.denied_response.body)
+        assert details.reason == (reason.name, SERVICE)
+        assert details.retry_seconds == (1 if reason is Reason.QUOTA_UNREACHABLE else None)
     assert ("www-authenticate" in sent) is (reason.http == 401 or bool(reason.oauth))
     assert metadata(message)["decision"] == reason.name
     assert all(value.isprintable() for value in sent.values())

@@ -18,6 +18,7 @@ from authz.quota.servicer import RateLimitServicer
 from authz.rulebook.book import ChargeRule, OperationRule, Rulebook
 from authz.rulebook.live import Live
 from authz.telemetry import Tally
+from harness.statuses import read
 from harness.waiting import until
 
 SERVICE, CONFIG = "bookstore.example.com", "2026-11-21r0"
@@ -38,13 +39,14 @@ def a_book(value: int = 2, **overrides: int) -> Rulebook:
     )
 
 
-def a_request(operation: str = LIST, subject: str = "consumer:42") -> bytes:
+def a_request(operation: str = LIST, subject: str = "consumer:42", **more: str) -> bytes:
     request = RateLimitRequest(domain=wire.RATE_LIMIT_DOMAIN)
     entries = {
         wire.DESCRIPTOR_SERVICE: SERVICE,
         wire.DESCRIPTOR_CONFIG: CONFIG,
         wire.DESCRIPTOR_OPERATION: operation,
         wire.DESCRIPTOR_SUBJECT: subject,
+        **more,
     }
     descriptor = request.descriptors.add()
     for key, value in entries.items():
@@ -69,6 +71,22 @@ class Gateway:
 
     def codes(self, *requests: bytes) -> list[int]:
         return [self.ask(request).overall_code for request in requests]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_only_a_refused_caller_in_grpc_reads_details(elsewhere: bool) -> None:
+    gateway = Gateway(counters=Elsewhere() if elsewhere else None)
+    in_grpc = a_request(**{wire.DESCRIPTOR_CALLER: wire.CALLER_GRPC})
+    replies = [gateway.servicer.handle(data) for data in (in_grpc, a_request(), a_request(), in_grpc)]
+    answers = [RateLimitResponse.FromString(one if isinstance(one, bytes) else await one) for one in replies]
+
+    told = [{one.key: one.value for one in answer.response_headers_to_add} for answer in answers]
+    assert ["grpc-status-details-bin" in one for one in told] == [False, False, False, True]
+    details = read(told[3]["grpc-status-details-bin"])
+    assert details
+    assert (details.code, details.message) == (8, answers[3].raw_body.decode())
+    assert str(details.retry_seconds) == told[3]["retry-after"]
+    assert details.violations == [("consumer:42", "The limit 'reads' of 2 per 60 s is used up.")]
 
 
 class Elsewhere:

@@ -19,6 +19,7 @@ from authz.quota.within import ChargingCheck
 from authz.rulebook.live import Live
 from authz.settings import Settings
 from authz.telemetry import Tally
+from harness.statuses import read
 from harness.waiting import until
 from quota.test_servicer import CONFIG, FREE, LIST, SERVICE, a_book, a_request
 
@@ -85,6 +86,22 @@ def test_a_call_is_told_where_its_limits_stand_and_then_why_not() -> None:
     assert gateway.tally.total(TOTAL, decision="deny") == 1
 
 
+def test_a_caller_in_grpc_reads_who_may_come_back_when_and_what_stands_in_the_way() -> None:
+    gateway = Gateway()
+    first, _, third = (gateway.charge() for _ in range(3))
+
+    assert first.details is None
+    assert third.details
+    told = HeaderValue.FromString(third.details())
+    details = read(told.value)
+    assert told.key == "grpc-status-details-bin"
+    assert details
+    assert (details.code, details.message) == (8, third.text)
+    assert details.reason == ("QUOTA_USED_UP", SERVICE)
+    assert str(details.retry_seconds) == headers(third)["retry-after"]
+    assert details.violations == [("consumer:42", "The limit 'reads' of 2 per 60 s is used up.")]
+
+
 @pytest.mark.parametrize("marked", [True, False])
 def test_denials_are_marked_as_envoys_own_where_its_headers_are_wanted(marked: bool) -> None:
     gateway = Gateway(envoy_headers=marked)
@@ -99,6 +116,10 @@ def test_without_a_consumer_the_address_is_charged_and_without_both_nobody_passe
 
     assert [gateway.charge(None, "192.0.2.1").passes for _ in range(3)] == [True, True, False]
     assert gateway.charge(None, "192.0.2.2").passes
+    refused = gateway.charge(None, "192.0.2.1")
+    details = read(HeaderValue.FromString(refused.details()).value) if refused.details else None
+    assert details
+    assert details.violations[0][0] == "address:192.0.2.1"
     nobody = gateway.charge(None, "")
     assert not nobody.passes
     assert nobody.text
