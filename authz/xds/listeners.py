@@ -36,6 +36,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
     HttpConnectionManagerForwardClientCertDetails,
     HttpConnectionManagerInternalAddressConfig,
     HttpConnectionManagerPathWithEscapedSlashesAction,
+    HttpConnectionManagerUpgradeConfig,
     Rds,
 )
 from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
@@ -54,7 +55,7 @@ from envoy_data_plane.google.protobuf import Any, Struct
 from authz import wire
 from authz.errors import StateError, UsageError
 from authz.settings import Settings
-from authz.xds import filters, replies
+from authz.xds import filters, replies, routes
 
 HCM: Final = "envoy.filters.network.http_connection_manager"
 
@@ -122,6 +123,9 @@ def _connection_manager(settings: Settings) -> HttpConnectionManager:
         ),
         stream_idle_timeout=dt.timedelta(seconds=settings.stream_idle_timeout),
         request_headers_timeout=_HEADERS_TIMEOUT,
+        # Whoever upgrades leaves HTTP, and everything that is judged there: routes let it where a document does. Not
+        # over HTTP/2 (RFC 8441): Envoy would ask a backend without the key that HTTP/1.1 demands of a handshake.
+        upgrade_configs=[HttpConnectionManagerUpgradeConfig(upgrade_type=routes.WEBSOCKET, enabled=False)],
         # What the gateway says itself.
         local_reply_config=replies.config(),
         access_log=_access_log(settings),

@@ -46,6 +46,7 @@ from authz import wire
 from authz.xds.rpc import switches
 
 SIDECAR_AWAY: Final = "UNAVAILABLE: The gateway cannot judge this call at the moment; try again soon."
+NO_UPGRADE: Final = "This path is not open to WebSocket, nor to any other upgrade."
 OTHER_RPC: Final = "The request is another operation's in one reading of its path than in another; write it plainly."
 
 GRPC_STATUS: Final = {
@@ -80,12 +81,13 @@ def _mappers() -> list[ResponseMapper]:
         body=lost.body,
         headers_to_add=_grpc_status(GRPC_STATUS[503]),
     )
+    closed = ResponseMapper(filter=_upgrade_refused(), body=DataSource(inline_string=NO_UPGRADE))
     other_rpc = ResponseMapper(filter=_guard_refused(), status_code=404, body=DataSource(inline_string=OTHER_RPC))
     by_status = [
         replace(grpc, filter=_all(_is_grpc(), _status(status)), status_code=200, headers_to_add=_grpc_status(number))
         for status, number in GRPC_STATUS.items()
     ]
-    return [two_hosts, success, lost_for_grpc, *by_status, grpc, lost, other_rpc]
+    return [two_hosts, success, lost_for_grpc, *by_status, grpc, lost, closed, other_rpc]
 
 
 def _grpc_status(number: int) -> list[HeaderValueOption]:
@@ -104,6 +106,11 @@ def _is_grpc() -> AccessLogFilter:
     return _all(_header("content-type", r"application/grpc(\+.*)?"), _transcoded(already=False))
 
 
+def _upgrade_refused() -> AccessLogFilter:
+    """Envoy's own 403, before anybody else has seen the request. It means whatever the Upgrade header names."""
+    return _all(_header("upgrade", ".+"), _status(403), _undecided())
+
+
 def _guard_refused() -> AccessLogFilter:
     """Behind the transcoder, nothing else answers so: Check and RateLimit stand in front of it."""
     return _all(_status(403), _transcoded())
@@ -119,14 +126,17 @@ def _sidecar_is_away() -> AccessLogFilter:
 
     Check's denials bear the same flag; they can be told by the decision that it writes with each.
     """
+    unasked = OrFilter(filters=[_all(_flag("UAEX"), _undecided()), _flag("RLSE")])
+    return _all(_status(503), AccessLogFilter(or_filter=unasked))
+
+
+def _undecided() -> AccessLogFilter:
     decision = MetadataMatcher(
         filter=wire.METADATA_NAMESPACE,
         path=[MetadataMatcherPathSegment(key=wire.METADATA_DECISION)],
         value=ValueMatcher(string_match=StringMatcher(exact="none is called so")),
     )
-    undecided = AccessLogFilter(metadata_filter=MetadataFilter(matcher=decision, match_if_key_not_found=True))
-    unasked = OrFilter(filters=[_all(_flag("UAEX"), undecided), _flag("RLSE")])
-    return _all(_status(503), AccessLogFilter(or_filter=unasked))
+    return AccessLogFilter(metadata_filter=MetadataFilter(matcher=decision, match_if_key_not_found=True))
 
 
 def _flag(name: str) -> AccessLogFilter:

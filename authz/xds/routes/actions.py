@@ -16,6 +16,7 @@ from authz.model.service import DEFAULT_DEADLINE, Operation
 from authz.settings import Settings
 from authz.xds import translation
 
+WEBSOCKET = "websocket"
 HSTS = "max-age=31536000; includeSubdomains"
 
 UNKNOWN_HOST = "No API is served under this host name."
@@ -48,6 +49,9 @@ def action(operation: Operation, settings: Settings, cluster: str) -> RouteActio
         # timeout above.
         _set(to.max_stream_duration.max_stream_duration, 0 if streams else deadline)
         _set(to.max_stream_duration.grpc_timeout_header_max, 0 if streams else deadline)
+    if operation.websocket:
+        # Its deadline is that of plain calls: Envoy ends no connection that was upgraded because of it.
+        to.upgrade_configs.add(upgrade_type=WEBSOCKET)
     if translation.is_remote(backend, settings):
         to.host_rewrite_literal = _host(backend.address)
     if settings.retry_count > 0:

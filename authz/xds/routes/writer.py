@@ -183,7 +183,7 @@ class Writer:
         scripted = self._is_scripted(operation)
         rpc = operation.rpc
         streams = rpc and (rpc.client_streaming, rpc.server_streaming)
-        key = operation.backend, operation.stream_timeout, scripted, streams
+        key = operation.backend, operation.stream_timeout, operation.websocket, scripted, streams
         if (done := self.actions.get(key)) is None:
             route = Route(route=action(operation, self.settings, self.cluster_of(operation.backend)))
             if translation.is_remote(operation.backend, self.settings) and not scripted and rpc is None:
