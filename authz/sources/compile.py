@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -67,20 +67,34 @@ def _compile(texts: Sequence[SourceText], service: str, *, one_host: bool) -> Co
 
 def _readings(texts: Sequence[SourceText], service: str, findings: Findings) -> list[Reading]:
     sets = [text for text in texts if is_packed(text.text)]
-    yamls: list[Document] = []
-    readings: list[Reading] = []
-    for text in texts:
-        document = None if is_packed(text.text) else parse(text, findings)
-        if document and document.root.get("type") == _SERVICE_TYPE:
-            yamls.append(document)
-        elif document and (reading := _read(document, service)):
-            readings.append(reading)
-    if sets or yamls:
-        # Protobuf is loaded by those who need it.
-        from authz.sources.protos.read import read
+    documents = [one for text in texts if not is_packed(text.text) and (one := parse(text, findings))]
+    yamls = [one for one in documents if _is_service(one)]
+    # A document without a host is of the service that a YAML beside it names.
+    named = {name for yaml in yamls if isinstance(name := yaml.root.get("name"), str)}
+    name = service or (named.pop() if len(named) == 1 else "")
+    read = [reading for one in documents if not _is_service(one) and (reading := _read(one, name))]
+    if not sets:
+        _refuse_rpcs(read)
+    if not sets and not yamls:
+        return read
+    # Protobuf is loaded by those who need it.
+    from authz.sources.protos.read import read as read_protos
 
-        readings += read(sets, yamls, service, findings)
-    return readings
+    return read + read_protos(sets, yamls, read, service, findings)
+
+
+def _is_service(document: Document) -> bool:
+    return bool(document.root.get("type") == _SERVICE_TYPE)
+
+
+def _refuse_rpcs(readings: Iterable[Reading]) -> None:
+    """Complain, once for each document, of RPCs that are named where there are no protos."""
+    for reading in readings:
+        claim = next((claim for claim in reading.claims if claim.named.rpc), None)
+        if claim is not None:
+            message = f"'{claim.named.rpc}' is named as an RPC, but there are no protos beside the document"
+            hint = "Name the .proto files or the descriptor set in the same command."
+            claim.node.report("descriptors-missing", message, hint, claim.key)
 
 
 def _read(document: Document, service: str) -> Reading | None:

@@ -73,7 +73,12 @@ EXTENSIONS: tuple[Extension, ...] = (
     Extension("x-authz-optional", (*_ROOTS, OPERATION), "boolean", "Calls without any credential pass too."),
     Extension("x-authz-stream-timeout", (*_ROOTS, OPERATION), "seconds", "How long a stream may stay idle."),
     Extension("x-authz-escaped-slashes", _ROOTS, "keep", "Forwards `%2F` and `%5C` in paths instead of refusing them."),
-    Extension("x-authz-grpc", (OPERATION,), "string", "The RPC behind an operation.", later=True),
+    Extension(
+        "x-authz-grpc",
+        (OPERATION,),
+        "package.Service/Method | {method, body, response_body}",
+        "The RPC behind an operation, and which of its fields are the bodies.",
+    ),
     Extension("x-authz-cors", _ROOTS, "object", "CORS answered by the gateway.", later=True),
 )
 

@@ -58,13 +58,19 @@ ELSEWHERE = {"file-empty", "file-too-large", "file-not-text"} | {
     "scheme-conflict",
     "endpoints-differ",
 }
-# Rules about google.api.Service YAML have bad documents of their own; those about descriptor sets are in test_read.py.
-SERVICE_DOCUMENTS = sorted((Path(__file__).parent / "protos" / "bad").glob("*.yaml"))
-DESCRIPTORS = {"descriptor-invalid", "descriptor-imports", "descriptor-conflict", "descriptors-missing", "api-unlisted"}
+# Rules about protos have bad documents of their own, beside them; those about descriptor sets are in test_read.py, and
+# those about documents that meet in claims/test_service.py.
+BESIDE_PROTOS = sorted(
+    path for room in ("protos", "claims") for path in (Path(__file__).parent / room).glob("bad/*.yaml")
+)
+DESCRIPTORS = {"descriptor-invalid", "descriptor-imports", "descriptor-conflict", "api-unlisted"} | {
+    "grpc-unserved",
+    "rule-overruled",
+}
 
 
 def test_every_rule_has_a_bad_document() -> None:
-    documents = [*DOCUMENTS, *SERVICE_DOCUMENTS]
+    documents = [*DOCUMENTS, *BESIDE_PROTOS]
     shown = {code for path in documents for code in MARK.findall(path.read_text(encoding="utf-8"))}
     assert shown | ELSEWHERE | DESCRIPTORS == {rule.code for rule in RULES}
     assert len(RULES) == len({rule.code for rule in RULES})

@@ -24,6 +24,24 @@ def is_host(text: str) -> bool:
     return len(text) <= 253 and all(_LABEL.match(label) for label in labels)
 
 
+def is_rest(of_rpc: Backend) -> bool:
+    """Whether the backend of an RPC takes no gRPC calls: its scheme says so, or its protocol where it has none."""
+    address = of_rpc.address
+    return address.startswith("http") if address else of_rpc.protocol is Protocol.HTTP1
+
+
+def check_grpc_backend(node: Node, of_rpc: Backend) -> None:
+    """Complain of a gRPC backend that asks for what no RPC has. `node` says where it is, or refers to it."""
+    key = node.pick(("address", "x-google-backend"))
+    if of_rpc.address.count("/") > 2:
+        message = f"the gRPC backend '{of_rpc.address}' has a path; the path of a call is its method's"
+        node.report("backend-rpc", message, "Write scheme://host[:port].", key)
+    if of_rpc.protocol is Protocol.HTTP1:
+        message = "gRPC needs HTTP/2, which 'protocol' rules out"
+        hint = "Write 'h2' or nothing; the address of a backend without gRPC begins with http."
+        node.report("backend-rpc", message, hint, "protocol" if "protocol" in node else key)
+
+
 def backend(node: Node, default: PathTranslation) -> Backend:
     """A Backend object of either family. `default` is the path translation where it says none."""
     node.known(*_FIELDS, *_CAMEL)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Protocol
 
 from authz.model.paths import PathError, Template
@@ -20,6 +21,7 @@ from authz.sources.extensions import (
 from authz.sources.node import Node
 from authz.sources.openapi.quotas import costs
 from authz.sources.openapi.reading import Reading
+from authz.sources.openapi.rpcs import claim
 from authz.sources.openapi.security import Guard
 
 METHODS = ("get", "delete", "patch", "post", "put", "options", "head")
@@ -36,6 +38,10 @@ class Backends(Protocol):
         """The backend of one operation."""
 
 
+WebSockets = Callable[[Node], bool | None]
+"""How a family of OpenAPI says that a node's operations are open to WebSocket; None where the node does not say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """Of one operation: names in path and query, the body's name, and path parameters that match any depth."""
@@ -43,16 +49,29 @@ class Parameters:
     names: tuple[str, ...] = ()
     body: str = ""
     deep: frozenset[str] = frozenset()
+    nodes: tuple[Node, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """What stands above an operation: its line, its place in the document, its path's parameters, and WebSocket."""
+
+    line: int
+    order: tuple[int, int]
+    shared: list[Node]
+    websocket: bool
 
 
 class Walk:
     """One walk over the paths of a document."""
 
-    def __init__(self, root: Node, reading: Reading, guard: Guard, backends: Backends) -> None:
+    def __init__(self, root: Node, reading: Reading, guard: Guard, backends: Backends, websockets: WebSockets) -> None:
         self.root = root
         self.reading = reading
         self.guard = guard
         self.backends = backends
+        self.websockets = websockets
+        self.websocket = websockets(root) or False
         self.timeout = stream_timeout(root, 0.0)
         self.ids: dict[str, tuple[str, int]] = {}
         self.templates: dict[tuple[str, frozenset[str]], Template | None] = {}
@@ -60,9 +79,9 @@ class Walk:
     def run(self) -> None:
         """Read all operations into the reading, and those that x-google-allow adds."""
         paths = self.root.child("paths")
-        for path in sorted(paths.value) if paths else ():
+        for number, path in sorted(enumerate(paths.value), key=itemgetter(1)) if paths else ():
             if paths is not None and not path.startswith("x-"):
-                self.path(paths, path)
+                self.path(paths, path, number)
         if self.reading.allow_all:
             self.reading.operations += self.unlisted()
         if not self.reading.operations and not self.root.document.findings.has_errors:
@@ -72,7 +91,7 @@ class Walk:
             )
             self.root.report("no-operations", message, hint, "paths")
 
-    def path(self, paths: Node, path: str) -> None:
+    def path(self, paths: Node, path: str, number: int) -> None:
         """Read the methods of one path."""
         written = paths.child(path)
         item = written.resolved() if written else None
@@ -80,6 +99,9 @@ class Walk:
             return
         check_names(item, PATH_ITEM)
         shared = parameters(item)
+        own = self.websockets(item)
+        websocket = self.websocket if own is None else own
+        places = {key: place for place, key in enumerate(item.value)}
         for key in item.value:
             if key not in METHODS and key not in _ITEM_FIELDS and key[:2] != "x-":
                 hint = f"Methods are {', '.join(METHODS)}, in lower case."
@@ -89,41 +111,52 @@ class Walk:
                 continue
             node = item.child(method)
             if node is not None:
-                self.operation(paths, path, method, node, (item.line(method), shared))
+                above = Above(item.line(method), (number, places[method]), shared, websocket)
+                self.operation(paths, path, method, node, above)
             elif item.value[method] is None:
                 item.wrong(method, "a mapping")
 
-    def operation(self, paths: Node, path: str, method: str, node: Node, above: tuple[int, list[Node]]) -> None:
-        """Read one operation. `above` is its line, and the parameters of its path."""
-        line, shared = above
+    def operation(self, paths: Node, path: str, method: str, node: Node, above: Above) -> None:
+        """Read one operation."""
         check_names(node, OPERATION)
-        name = self.name(node, path, method, line)
-        declared = collect([*shared, *parameters(node)], has_body="requestBody" in node)
+        name = self.name(node, path, method, above.line)
+        declared = collect([*above.shared, *parameters(node)], has_body="requestBody" in node)
         template = self.template(paths, path, declared.deep)
         # Everything is read even where nothing can come of it, so that one run shows all mistakes.
         requirement = self.guard.requirement(node)
         charged = costs(node, self.reading)
         backend = self.backends.operation(node, self.reading.backend)
         timeout = stream_timeout(node, self.timeout)
+        websocket = self.upgrades(node, method, above)
         if template is None or not name:
             return
-        summary = node.value.get("summary") or node.value.get("description")
-        self.reading.operations.append(
-            Operation(
-                selector=f"{self.reading.api.name}.{name}",
-                method=method.upper(),
-                template=template,
-                requirement=requirement,
-                costs=charged,
-                backend=backend,
-                body_name=declared.body,
-                stream_timeout=timeout,
-                summary=summary.strip().split("\n", 1)[0] if isinstance(summary, str) else "",
-                parameters=declared.names,
-                file=self.reading.file,
-                line=line,
-            )
+        operation = Operation(
+            selector=f"{self.reading.api.name}.{name}",
+            method=method.upper(),
+            template=template,
+            requirement=requirement,
+            costs=charged,
+            backend=backend,
+            body_name=declared.body,
+            stream_timeout=timeout,
+            summary=_summary(node),
+            parameters=declared.names,
+            websocket=websocket,
+            file=self.reading.file,
+            line=above.line,
         )
+        self.reading.operations.append(operation)
+        if claimed := claim(operation, node, declared.nodes, above.order):
+            self.reading.claims.append(claimed)
+
+    def upgrades(self, node: Node, method: str, above: Above) -> bool:
+        """Whether an operation is open to WebSocket, which begins with a GET request."""
+        own = self.websockets(node)
+        if own and method != "get":
+            hint = "Declare it at a GET operation: RFC 6455 upgrades no other request."
+            message = f"a {method.upper()} request is never upgraded to WebSocket"
+            node.document.report("websocket-method", above.line, message, hint)
+        return method == "get" and (above.websocket if own is None else own)
 
     def template(self, paths: Node, path: str, deep: frozenset[str]) -> Template | None:
         """The template of a path; its methods share it."""
@@ -185,6 +218,7 @@ class Walk:
                 template=template,
                 backend=self.reading.backend,
                 stream_timeout=self.timeout,
+                websocket=self.websocket and method == "Get",
                 generated=True,
                 file=self.reading.file,
                 line=self.root.line("x-google-allow"),
@@ -210,7 +244,12 @@ def collect(declared: list[Node], has_body: bool) -> Parameters:
     body = next((name for place, name in merged if place == "body"), "body" if has_body else "")
     names = tuple(name for place, name in merged if name and place in {"path", "query"})
     deep = frozenset(name for (place, name), node in merged.items() if place == "path" and _is_deep(node))
-    return Parameters(names, body, deep)
+    return Parameters(names, body, deep, tuple(merged.values()))
+
+
+def _summary(node: Node) -> str:
+    summary = node.value.get("summary") or node.value.get("description")
+    return summary.strip().split("\n", 1)[0] if isinstance(summary, str) else ""
 
 
 def _is_deep(node: Node) -> bool:

@@ -8,6 +8,7 @@ from authz.model.auth import JwtProvider
 from authz.model.quota import Limit, Metric
 from authz.model.service import LOCAL, Api, Backend, Operation
 from authz.sources.node import Node
+from authz.sources.openapi.rpcs import Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Reading:
     """One document. Lists grow while it is read; `host` is '' where the document names none.
 
     Protos have a reading for each of their services; what is said of them elsewhere has one without an API's name.
+    `claims` are the operations that may be RPCs: they stand among `operations` too until they are known to be.
     """
 
     file: str
@@ -31,6 +33,7 @@ class Reading:
     host: str = ""
     api: Api = field(default_factory=lambda: Api("", ""))
     operations: list[Operation] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
     providers: dict[str, JwtProvider] = field(default_factory=dict)
     metrics: list[tuple[Metric, int]] = field(default_factory=list)
     limits: list[tuple[Limit, int]] = field(default_factory=list)

@@ -29,8 +29,14 @@ def read(document: Document, service: str) -> Reading:
     management2(root, reading)
     guard = Guard(root, root.child("securityDefinitions"), reading)
     guard.check_root()
-    Walk(root, reading, guard, backends).run()
+    Walk(root, reading, guard, backends, websocket).run()
     return reading
+
+
+def websocket(node: Node) -> bool | None:
+    """Whether the schemes of a document or an operation have WebSocket; a path has none."""
+    schemes = node.value.get("schemes")
+    return any(scheme in {"ws", "wss"} for scheme in schemes) if isinstance(schemes, list) and schemes else None
 
 
 def _endpoints(root: Node, reading: Reading) -> None:

@@ -15,8 +15,10 @@ from authz.sources.openapi.operations import Walk
 from authz.sources.openapi.quotas import management3
 from authz.sources.openapi.reading import Reading
 from authz.sources.openapi.security import Guard
+from authz.sources.syntax.tree import Map
 
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
+_WEBSOCKET = re.compile(r"wss?://", re.IGNORECASE)
 
 
 def read(document: Document, service: str) -> Reading:
@@ -38,9 +40,17 @@ def read(document: Document, service: str) -> Reading:
     components = root.child("components")
     guard = Guard(root, components.child("securitySchemes") if components else None, reading)
     guard.check_root()
-    Walk(root, reading, guard, backends).run()
+    Walk(root, reading, guard, backends, websocket).run()
     backends.check()
     return reading
+
+
+def websocket(node: Node) -> bool | None:
+    """Whether a server of a document, a path or an operation speaks WebSocket."""
+    servers = node.value.get("servers")
+    if not isinstance(servers, list) or not servers:
+        return None
+    return any(isinstance(server, Map) and _WEBSOCKET.match(str(server.get("url"))) for server in servers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +71,27 @@ def _server(root: Node, reading: Reading, service: str) -> str:
     if len(marked) > 1:
         message = "more than one server has 'x-google-endpoint'"
         marked[1].report("endpoints-many", message, "Keep it at the server that clients call.", "x-google-endpoint")
-    chosen = _choose([_parse(node) for node in (marked or nodes)], service)
+    servers = [_parse(node) for node in (marked or nodes)]
+    chosen = _choose(servers, service)
     reading.host = service
     if marked:
         _endpoint(marked[0], reading)
     if chosen is None:
         return ""
-    if not marked and len(nodes) > 1:
+    if not marked and any(server is not chosen and not _is_twin(server, chosen) for server in servers):
         message = f"the server '{chosen.url}' names the service; the other servers are left aside"
         hint = "Mark the right one with 'x-google-endpoint: {}'."
         root.report("server-ignored", message, hint, "servers")
     if chosen.host:
         reading.host, reading.host_at = _host(chosen, is_marked=bool(marked)), (chosen.node, "url")
     return base_path(chosen.node, "url", chosen.path)
+
+
+def _is_twin(server: _Server, chosen: _Server) -> bool:
+    """Whether a server is the chosen one again, for WebSocket or for HTTP beside it."""
+    schemes = {one.url.partition("://")[0].lower().replace("ws", "http") for one in (server, chosen)}
+    alike = (server.host, server.path.rstrip("/")) == (chosen.host, chosen.path.rstrip("/"))
+    return alike and server.url != chosen.url and len(schemes) == 1
 
 
 def _choose(servers: list[_Server], service: str) -> _Server | None:

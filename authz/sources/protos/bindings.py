@@ -76,7 +76,7 @@ def bindings(method: Method, rule: Rule) -> Iterator[Binding]:
     """The bindings of a rule, without those that cannot be; each of these is a finding."""
     if method.rpc.client_streaming:
         message = f"{method.selector} takes a stream of requests, which no HTTP rule can bind"
-        rule.place.report("http-streaming", message, "Remove the rule: the method is called over gRPC.")
+        rule.place.report("http-streaming", message, f"Remove it: gRPC clients call POST {method.rpc.path}.")
         return
     for http, place in zip((rule.http, *rule.http.additional_bindings), (rule.place, *rule.more), strict=True):
         if http is not rule.http and http.additional_bindings:
@@ -120,14 +120,20 @@ def _check_variable(method: Method, path: str, place: Place) -> None:
     found = field(method.request, path)
     if isinstance(found, str):
         why = found
-    elif found.is_repeated:
-        why = f"'{found.name}' is repeated"
-    elif found.message_type is not None and found.message_type.full_name not in _SCALARS:
-        why = f"'{found.name}' is a message, {found.message_type.full_name}"
-    else:
+    elif is_scalar(found):
         return
+    elif found.is_repeated or found.message_type is None:
+        why = f"'{found.name}' is repeated"
+    else:
+        why = f"'{found.name}' is a message, {found.message_type.full_name}"
     message = f"the path variable '{path}' cannot fill {method.request.full_name}: {why}"
     place.report("http-field", message, f"Name a single scalar field{_fields(method.request)}.")
+
+
+def is_scalar(field: FieldDescriptor) -> bool:
+    """Whether one text of a path is a value of the field."""
+    message = field.message_type
+    return not field.is_repeated and (message is None or message.full_name in _SCALARS)
 
 
 def _check_bodies(method: Method, http: http_pb2.HttpRule, place: Place) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from authz.model.auth import DEFAULT_KEY_PLACES, OPEN, Alternative, Place, Requirement
 from authz.model.paths import Template
@@ -17,6 +18,15 @@ STREAM_TIMEOUT = 300.0  # seconds of silence, as Cloud Endpoints has it
 _HEALTH = "grpc.health.v1.Health"
 _NO_RULE = Usage(needs_key=True, is_counted=True)
 _OWN = Backend(protocol=Protocol.HTTP2)
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Where calls of an RPC go: those of its bindings, and those of gRPC clients. Seconds a stream may be silent."""
+
+    bound: Backend
+    own: Backend
+    stream_timeout: float
 
 
 class Rulings:
@@ -37,6 +47,14 @@ class Rulings:
         for rules in (self.usage, self.tokens, self.costs, self.backends, self.key_places):
             rules.report_unmatched(selectors, "selector-unmatched")
 
+    def report_overruled(
+        self, selectors: Collection[str], named: Collection[str], with_backend: Collection[str]
+    ) -> None:
+        """Warn of rules whose methods are all named by documents, which say it themselves."""
+        for rules in (self.http, self.usage, self.tokens, self.costs, self.key_places):
+            rules.report_overruled(selectors, named)
+        self.backends.report_overruled(selectors, with_backend)
+
     def rule(self, method: Method) -> Rule | None:
         """The http rule that holds: the YAML's in place of the proto's."""
         return self.http.holds(method.selector) or Rule.of(method)
@@ -44,13 +62,13 @@ class Rulings:
     def operations(self, method: Method, rule: Rule | None) -> Iterator[Operation]:
         """One operation for each binding, and one for the RPC's own path."""
         usage = self.usage_of(method)
-        backend, stream_timeout = self.backend(method)
+        calls = self.calls(method)
         requirement, costs = self.requirement(method, usage), self.charges(method, usage)
         own = Template.parse(method.rpc.path)
         bound = [(one.method, one.template, one.place) for one in bindings(method, rule)] if rule else []
         # A rule may spell out the path that every RPC has; it is the same operation.
-        others = [one for one in bound if one[:2] != ("POST", own)]
-        for verb, template, place in (*others, ("POST", own, method.place)):
+        others = [(*one, calls.bound) for one in bound if one[:2] != ("POST", own)]
+        for verb, template, place, backend in (*others, ("POST", own, method.place, calls.own)):
             yield Operation(
                 selector=method.selector,
                 method=verb,
@@ -58,7 +76,7 @@ class Rulings:
                 requirement=requirement,
                 costs=costs,
                 backend=backend,
-                stream_timeout=stream_timeout,
+                stream_timeout=calls.stream_timeout,
                 summary=method.summary,
                 rpc=method.rpc,
                 file=place.file,
@@ -84,11 +102,12 @@ class Rulings:
             self.requirements[key] = _requirement(places, tokens)
         return self.requirements[key]
 
-    def backend(self, method: Method) -> tuple[Backend, float]:
+    def calls(self, method: Method) -> Calls:
         """Where calls go, and how long a stream may be silent; 0 for an RPC without streams, which has a deadline."""
         ruled = self.backends.holds(method.selector) or RpcBackend(_OWN, None)
         streams = method.rpc.client_streaming or method.rpc.server_streaming
-        return ruled.backend, (ruled.deadline or STREAM_TIMEOUT) if streams else 0.0
+        timeout = (ruled.deadline or STREAM_TIMEOUT) if streams else 0.0
+        return Calls(ruled.http or ruled.backend, ruled.grpc or ruled.backend, timeout)
 
 
 def _requirement(places: tuple[Place, ...], tokens: Tokens | None) -> Requirement:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from google.api import http_pb2
-
 from authz.model.service import Api, SourceText
+from authz.sources.claims.said import Said, take
+from authz.sources.claims.served import Served
 from authz.sources.document import Document
 from authz.sources.lint import Findings
 from authz.sources.openapi.identity import host_fault
@@ -21,22 +21,38 @@ from authz.sources.protos.service_yaml import ServiceYaml
 _VERSION = re.compile(r"v\d+[a-z0-9]*\Z")
 
 
-def read(texts: Iterable[SourceText], documents: Iterable[Document], service: str, findings: Findings) -> list[Reading]:
-    """What descriptor sets and service YAMLs say. `service` names what names itself neither way."""
+def read(
+    texts: Iterable[SourceText],
+    yaml_documents: Iterable[Document],
+    documents: Sequence[Reading],
+    service: str,
+    findings: Findings,
+) -> list[Reading]:
+    """What descriptor sets and service YAMLs say. `service` names what names itself neither way.
+
+    Operations of the OpenAPI `documents` that are RPCs are taken from them: they become the RPCs'.
+    """
     sets = [packed for text in texts if (packed := unpack(text, findings))]
-    yamls = [service_yaml.read(document) for document in documents]
+    yamls = [service_yaml.read(document) for document in yaml_documents]
     if not sets:
         for yaml in yamls:
             message = "a google.api.Service YAML says nothing by itself: there are no protos beside it"
             hint = "Name the .proto files or the descriptor set of its APIs in the same command."
             yaml.root.report("descriptors-missing", message, hint, "apis")
         return []
-    return [reading for group in _groups(sets, yamls, service, findings) for reading in group.readings()]
+    said = Said(documents, _by_name(found for packed in sets for found in all_services(packed)).values())
+    return [reading for group in _groups(sets, yamls, said, service, findings) for reading in group.readings()]
 
 
-def _groups(sets: Sequence[Packed], yamls: Sequence[ServiceYaml], service: str, findings: Findings) -> Iterable[_Group]:
-    """One group for each service: for each name that a YAML gives, or else for each host that protos give."""
+def _groups(
+    sets: Sequence[Packed], yamls: Sequence[ServiceYaml], said: Said, service: str, findings: Findings
+) -> Iterable[_Group]:
+    """One group for each service: for each name that a YAML gives, or else for each host that its gRPC services have.
+
+    A gRPC service that documents of a host name is that host's.
+    """
     mains = _by_name(found for packed in sets for found in services(packed))
+    by_host = said.hosts
     named = list(dict.fromkeys(yaml.reading.host for yaml in yamls if yaml.reading.host))
     nameless = [yaml for yaml in yamls if not yaml.reading.host]
     if len(named) > 1:
@@ -44,17 +60,22 @@ def _groups(sets: Sequence[Packed], yamls: Sequence[ServiceYaml], service: str, 
     if named:
         for host in named:
             own = [yaml for yaml in yamls if yaml.reading.host == host or (yaml in nameless and len(named) == 1)]
-            yield _Group(host, sets, own, _chosen(sets, own, mains), findings)
+            yield _Group(host, sets, own, _chosen(sets, own, mains, by_host.pop(host, {})), said, findings)
+        for host, others in by_host.items():
+            yield _Group(host, sets, [], others, said, findings)
         return
-    hosts: dict[str, dict[str, Service]] = {}
+    hosts = {host: dict(named_services) for host, named_services in by_host.items()}
+    beside = {reading.host for reading in said.documents if reading.host}
+    default = beside.pop() if len(beside) == 1 else service
     for found in mains.values():
-        hosts.setdefault(found.default_host or service, {})[found.name] = found
+        if found.name not in said.owners:
+            hosts.setdefault(found.default_host or default, {})[found.name] = found
     if len(hosts) > 1:
         _refuse_nameless(nameless)
     for host, own_services in (hosts or {service: {}}).items():
         _check_host(host, sets, yamls, own_services, findings)
-        chosen = _chosen(sets, yamls, own_services)
-        yield _Group(host, sets, yamls, chosen, findings)
+        chosen = _chosen(sets, yamls, own_services, by_host.get(host, {}))
+        yield _Group(host, sets, yamls, chosen, said, findings)
 
 
 def _by_name(found: Iterable[Service]) -> dict[str, Service]:
@@ -87,11 +108,13 @@ def _check_host(
         findings.add("host-invalid", file, 0, message, "Write, for example, api.example.com as the default_host.")
 
 
-def _chosen(sets: Sequence[Packed], yamls: Sequence[ServiceYaml], mains: dict[str, Service]) -> dict[str, Service]:
-    """The services that the YAMLs list as APIs; all of those asked for if they list none."""
+def _chosen(
+    sets: Sequence[Packed], yamls: Sequence[ServiceYaml], mains: dict[str, Service], said: dict[str, Service]
+) -> dict[str, Service]:
+    """The services that the YAMLs list as APIs, and those that documents name; all asked for if no YAML lists any."""
     listed = [entry for yaml in yamls for entry in yaml.apis]
     if not listed:
-        return mains
+        return mains | said
     known = mains | {}
     for packed in sets:
         for service in all_services(packed):
@@ -103,11 +126,11 @@ def _chosen(sets: Sequence[Packed], yamls: Sequence[ServiceYaml], mains: dict[st
         else:
             hint = f"Name a service of the descriptors: {', '.join(sorted(mains)[:12]) or 'there are none'}."
             node.report("api-undefined", f"the API '{api.name}' is no service of the descriptors", hint, "name")
-    for name in mains.keys() - chosen.keys() if chosen else ():
+    for name in mains.keys() - chosen.keys() - said.keys() if chosen else ():
         if mains[name].packed.mains:
             hint = f"Add '- name: {name}' to serve it."
             yamls[0].root.report("api-unlisted", f"the service {name} is not among 'apis' and not served", hint, "apis")
-    return chosen
+    return chosen | said
 
 
 class _Group:
@@ -119,11 +142,14 @@ class _Group:
         sets: Sequence[Packed],
         yamls: Sequence[ServiceYaml],
         served: dict[str, Service],
+        said: Said,
         findings: Findings,
     ) -> None:
         self.host = host
         self.yamls = yamls
         self.served = served
+        self.documents = list(said.of(host))
+        self.claimed = said.claimed(host, served.values())
         self.findings = findings
         users = {service.packed.source for service in served.values()}
         self.sets = [packed for packed in sets if packed.source in users or not any(services(packed))]
@@ -146,15 +172,22 @@ class _Group:
     def fill(self, by_service: dict[str, Reading]) -> None:
         """Make operations of all methods."""
         rulings = Rulings(self.yamls)
-        rules: dict[str, http_pb2.HttpRule | None] = {}
-        for name, service in self.served.items():
-            for method in self.schema.methods(service):
-                rule = rulings.rule(method)
-                rules[method.selector] = rule.http if rule else None
-                by_service[name].operations += rulings.operations(method, rule)
-        rulings.report_unmatched(rules)
+        methods = [method for service in self.served.values() for method in self.schema.methods(service)]
+        listed = {api.name for yaml in self.yamls for _, api in yaml.apis}
+        beside = [*self.documents, *(yaml.reading for yaml in self.yamls)]
+        found = Served(self.claimed, rulings, listed).described(methods, beside)
+        for method in methods:
+            if described := found.get(method.selector):
+                by_service[method.rpc.service].operations += described.operations
+        for reading in by_service.values() if self.claimed else ():
+            reading.api = reading.api if reading.operations else Api("", "")
+        take(self.claimed, self.documents)
+        rulings.report_unmatched([method.selector for method in methods])
         check_providers(self.yamls, {name for yaml in self.yamls for name in yaml.reading.providers})
-        if rules:
+        if methods:
+            rules = {
+                method.selector: found[method.selector].rule if method.selector in found else None for method in methods
+            }
             next(iter(by_service.values())).descriptors = self.schema.serialized(rules)
         elif not self.findings.has_errors:
             message, hint = "there is no RPC in it: every request gets 404", "Name .proto files that have a service."

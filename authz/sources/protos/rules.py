@@ -43,6 +43,19 @@ class Rules(Generic[T]):
                 hint = "Write package.Service.Method, package.Service.*, or *; 'apis' names the services."
                 node.report(code, f"the selector '{pattern}' matches no method of the service", hint, "selector")
 
+    def report_overruled(self, selectors: Collection[str], named: Collection[str]) -> None:
+        """Warn of patterns that mean methods which OpenAPI operations name, and no others."""
+        if not named or not self.last:
+            return
+        holding = {pattern for selector in selectors if selector not in named for pattern in _wider(selector)}
+        overruled = {pattern for selector in named for pattern in _wider(selector)} - holding
+        for pattern in overruled & self.last.keys():
+            hint = "Remove the rule, or say it at the operations of the OpenAPI document."
+            message = (
+                f"the rule for '{pattern}' has no effect: OpenAPI operations name its methods, and what they say holds"
+            )
+            self.last[pattern][1].report("rule-overruled", message, hint, "selector")
+
 
 def _patterns(node: Node) -> Iterator[str]:
     written = comma_list(node.text("selector"))

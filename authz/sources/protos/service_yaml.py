@@ -6,16 +6,22 @@ One file is read here as it stands; which of its rules holds for a method is kno
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from authz.model.auth import JwtProvider, JwtRequirement, Place, PlaceKind
 from authz.model.quota import Cost
-from authz.model.service import Api, Backend, Protocol
+from authz.model.service import Api, Backend, PathTranslation, Protocol
 from authz.sources.document import Document
 from authz.sources.extensions import comma_list, jwt_locations, warn_placeholder
 from authz.sources.node import Node
-from authz.sources.openapi.backends import read_address, read_audience, read_deadline
+from authz.sources.openapi.backends import (
+    check_grpc_backend,
+    is_rest,
+    read_address,
+    read_audience,
+    read_deadline,
+)
 from authz.sources.openapi.identity import service_name
 from authz.sources.openapi.quotas import COSTS, charges, declare
 from authz.sources.openapi.reading import Reading
@@ -50,10 +56,15 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class RpcBackend:
-    """google.api.BackendRule of an RPC. `deadline` is None where the rule gives none."""
+    """google.api.BackendRule of an RPC. `deadline` is None where the rule gives none.
+
+    `http` and `grpc` are where calls go instead that come as one or the other.
+    """
 
     backend: Backend
     deadline: float | None
+    http: Backend | None = None
+    grpc: Backend | None = None
 
 
 @dataclass(slots=True)
@@ -128,30 +139,66 @@ def _usage(rule: Node) -> Usage:
     return Usage(needs_key=not (rule.flag(*keyless) or skipped), is_counted=not skipped)
 
 
+_OVERRIDES = ("overrides_by_request_protocol", "overridesByRequestProtocol")
+_BACKEND_FIELDS = (
+    "selector", "address", "deadline", "protocol", "path_translation", "pathTranslation", "jwt_audience",
+    "jwtAudience", "disable_auth", "disableAuth", "operation_deadline", "operationDeadline", "min_deadline",
+    "minDeadline", *_OVERRIDES,
+)  # fmt: skip
+
+
 def _backend(rule: Node) -> RpcBackend:
-    rule.known(
-        "selector", "address", "deadline", "protocol", "path_translation", "pathTranslation", "jwt_audience",
-        "jwtAudience", "disable_auth", "disableAuth", "operation_deadline", "operationDeadline", "min_deadline",
-        "minDeadline", "overrides_by_request_protocol", "overridesByRequestProtocol",
-    )  # fmt: skip
+    backend = _place(rule)
+    others: dict[str, Backend] = {}
+    overrides = rule.child(*_OVERRIDES)
+    for name, entry in overrides.members() if overrides else ():
+        if name in {"http", "grpc"}:
+            others[name] = _place(entry)
+        else:
+            hint = "Write 'grpc' for what gRPC clients call, or 'http' for what the http rules bind."
+            message = f"'{name}' is no protocol that requests come by"
+            overrides.report("bad-value", message, hint, name) if overrides else None
+    deadline = backend.deadline if rule.pick(("deadline",)) else None
+    return RpcBackend(backend, deadline, others.get("http"), others.get("grpc"))
+
+
+def _place(rule: Node) -> Backend:
+    """Where a rule sends calls: to a backend that takes gRPC, unless its address or protocol says otherwise."""
+    rule.known(*_BACKEND_FIELDS)
     address, _ = read_address(rule)
     audience, _ = read_audience(rule)
-    if address.count("/") > 2:
-        message = f"the gRPC backend '{address}' has a path; the path of a call is its method's"
-        rule.report("backend-rpc", message, "Write scheme://host[:port].", "address")
-    translation = rule.pick(("path_translation", "pathTranslation"))
+    protocol = rule.choice(("h2", "grpc", "http/1.1"), "protocol")
+    backend = Backend(
+        address=address,
+        deadline=read_deadline(rule),
+        protocol=Protocol.HTTP1 if protocol == "http/1.1" else Protocol.HTTP2 if protocol else None,
+        jwt_audience=audience,
+        disable_auth=not audience,
+    )
+    if not is_rest(backend):
+        return _for_grpc(rule, backend)
+    if protocol == "grpc":
+        message = f"'{address}' is the address of a REST backend, but 'protocol' says gRPC"
+        rule.report("backend-rpc", message, "Write grpc:// or grpcs:// in the address.", "protocol")
+    return replace(backend, path_translation=_translation(rule) if address else PathTranslation.APPEND)
+
+
+def _translation(rule: Node) -> PathTranslation:
+    unsaid = "PATH_TRANSLATION_UNSPECIFIED"
+    text = rule.choice((*(one.value for one in PathTranslation), unsaid), *_TRANSLATION)
+    return PathTranslation(text) if text and text != unsaid else PathTranslation.APPEND
+
+
+_TRANSLATION = ("path_translation", "pathTranslation")
+
+
+def _for_grpc(rule: Node, backend: Backend) -> Backend:
+    check_grpc_backend(rule, backend)
+    translation = rule.pick(_TRANSLATION)
     if translation and rule.text(translation) != "PATH_TRANSLATION_UNSPECIFIED":
         message = f"'{translation}' means nothing to an RPC: the path of a call is its method's"
-        rule.report("backend-rpc", message, "Remove it.", translation)
-    if rule.choice(("h2", "grpc", "http/1.1"), "protocol") == "http/1.1":
-        rule.report(
-            "backend-rpc", "gRPC needs HTTP/2, which 'protocol' rules out", "Write 'h2', or nothing.", "protocol"
-        )
-    deadline = read_deadline(rule)
-    backend = Backend(
-        address=address, deadline=deadline, protocol=Protocol.HTTP2, jwt_audience=audience, disable_auth=not audience
-    )
-    return RpcBackend(backend, deadline if rule.pick(("deadline",)) else None)
+        rule.report("backend-rpc", message, "Remove it, or give the address of a REST backend.", translation)
+    return replace(backend, protocol=Protocol.HTTP2)
 
 
 def _key_places(rule: Node) -> tuple[Place, ...]:

@@ -1,0 +1,77 @@
+"""Claims by host and RPC: which gRPC services documents of a host name, and which operations are which RPCs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from authz.model.auth import DEFAULT_KEY_PLACES, PlaceKind
+from authz.model.service import Operation
+from authz.sources.claims.names import Names
+from authz.sources.openapi.reading import Reading
+from authz.sources.openapi.rpcs import Claim
+from authz.sources.protos.descriptors import Service
+
+Claimed = dict[str, list[Claim]]
+"""Claims by the selectors of their RPCs, in the order of documents."""
+
+
+class Said:
+    """What documents say outright, with x-authz-grpc."""
+
+    def __init__(self, documents: Sequence[Reading], services: Iterable[Service]) -> None:
+        self.documents = documents
+        self.services = {service.name: service for service in services}
+        names = Names(self.services.values())
+        self.owners: dict[str, dict[str, None]] = {}
+        self.selectors: dict[int, str] = {}
+        for reading in documents:
+            for claim in reading.claims:
+                if claim.named.rpc and (selector := names.said(claim)):
+                    self.selectors[id(claim)] = selector
+                    self.owners.setdefault(names.owners[selector], {})[reading.host] = None
+
+    @property
+    def hosts(self) -> dict[str, dict[str, Service]]:
+        """The services that documents of each host name."""
+        found: dict[str, dict[str, Service]] = {}
+        for name, hosts in self.owners.items():
+            for host in hosts:
+                found.setdefault(host, {})[name] = self.services[name]
+        return found
+
+    def claimed(self, host: str, served: Iterable[Service]) -> Claimed:
+        """All claims of a host. An operationId can mean the methods of the host's own services only."""
+        names = Names(served)
+        found: Claimed = {}
+        for reading in self.of(host):
+            for claim in sorted(reading.claims, key=lambda one: one.order):
+                selector = self.selectors.get(id(claim), "") if claim.named.rpc else names.meant(claim)
+                if selector:
+                    found.setdefault(selector, []).append(claim)
+        return found
+
+    def of(self, host: str) -> Iterator[Reading]:
+        """The documents of a host."""
+        return (reading for reading in self.documents if reading.host == host)
+
+
+def take(claimed: Claimed, documents: Iterable[Reading]) -> None:
+    """Leave to the documents the operations that are no RPCs."""
+    taken = {id(claim.operation) for claims in claimed.values() for claim in claims}
+    for reading in documents:
+        reading.operations = [one for one in reading.operations if id(one) not in taken]
+
+
+def credentials(readings: Iterable[Reading], operations: Iterable[Operation]) -> frozenset[str]:
+    """The query parameters that callers of a service prove themselves with. `operations` are beside the readings'."""
+    providers = [provider.places for one in readings for provider in one.providers.values()]
+    written = [one for reading in readings for one in reading.operations]
+    written += [claim.operation for reading in readings for claim in reading.claims]
+    requirements = {id(one.requirement): one.requirement for one in (*written, *operations)}
+    keys = [
+        one.key_places or DEFAULT_KEY_PLACES
+        for requirement in requirements.values()
+        for one in requirement.alternatives
+        if one.needs_key
+    ]
+    return frozenset(place.name for places in (*providers, *keys) for place in places if place.kind is PlaceKind.QUERY)
