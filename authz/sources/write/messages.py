@@ -110,7 +110,7 @@ class Messages:
             found = field(method.input_type, name)
             schema = self.schemas.text(found) if found else None
             schema = schema or {"type": "string"}
-            if pattern and pattern != "*" and schema.get("type") == "string":
+            if pattern and pattern not in _WILD and schema.get("type") == "string":
                 schema = {**schema, "pattern": _regex(pattern)}
             about = self.lexicon.comment(found.full_name) if found else ""
             yield self._parameter(match[0][1:-1], "path", schema, about, required=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from google.api import http_pb2
 
@@ -22,8 +22,8 @@ class Planned:
     operation: Operation
     rpc: Rpc
     rule: http_pb2.HttpRule | None
-    name: str
     tag: str
+    name: str = ""
 
     @property
     def path(self) -> str:
@@ -60,8 +60,7 @@ class Plan:
         for operation in (*bound, *own):
             if operation.rpc:
                 rule = rules.get((operation.method, operation.template.text)) if operation in bound else None
-                name = self._name(operation.rpc)
-                yield Planned(operation, operation.rpc, rule, name, self.tags[operation.rpc.service])
+                yield Planned(operation, operation.rpc, rule, self.tags[operation.rpc.service])
 
     def _is_sayable(self, operation: Operation) -> bool:
         if operation.method.lower() in METHODS:
@@ -90,10 +89,10 @@ class Plan:
         for number in broken:
             first = chains[number][0]
             self.remarks.append(
-                f"the bindings of {first.operation.selector} cannot stand in their order, as another RPC has the same "
-                f"paths in another order: {first.operation.method} {first.path} is no longer the first"
+                f"{first.operation.method} {first.path} is no longer the first binding of {first.operation.selector}: "
+                "another RPC has the same paths the other way round"
             )
-        return [by_slot[slot] for slot in slots]
+        return [replace(by_slot[slot], name=self._name(by_slot[slot].rpc)) for slot in slots]
 
     def _remark_on_others(self, config: ServiceConfig) -> None:
         rest = [one for one in config.operations if not one.rpc and not one.generated]

@@ -50,7 +50,7 @@ _WRAPPERS: dict[str, Json] = {
 _TEXTS: dict[str, Json] = {
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
     "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]{1,9})?s$"},
-    "google.protobuf.FieldMask": {"type": "string", "pattern": r"^[A-Za-z0-9_.]*(,[A-Za-z0-9_.]+)*$"},
+    "google.protobuf.FieldMask": {"type": "string", "format": "field-mask"},
 }
 _SPECIAL: dict[str, Json] = {
     **_TEXTS,

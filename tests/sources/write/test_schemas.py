@@ -1,0 +1,105 @@
+"""Messages after the JSON mapping of protobuf."""
+
+import pytest
+
+from authz.sources.write import openapi
+
+
+@pytest.fixture(scope="module")
+def exhibit(museum_document):
+    return museum_document["components"]["schemas"]["museum.v1.Exhibit"]
+
+
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [
+        ("name", {"type": "string"}),
+        ("title", {"type": "string"}),  # its json_name
+        ("thumbnail", {"type": "string", "format": "byte", "readOnly": True}),
+        ("height", {"type": "number", "format": "double"}),
+        ("width", {"type": "number", "format": "float"}),
+        ("big", {"type": "string", "format": "uint64"}),
+        ("small", {"type": "integer", "format": "int32"}),
+        ("made", {"type": "string", "format": "date-time", "deprecated": True}),
+        ("note", {"type": "string", "nullable": True}),
+        ("labels", {"type": "object", "additionalProperties": True}),
+        (
+            "partOf",
+            {"allOf": [{"$ref": "#/components/schemas/museum.v1.Exhibit"}], "description": "What it is made of."},
+        ),
+        ("parts", {"type": "array", "items": {"$ref": "#/components/schemas/museum.v1.Exhibit"}}),
+        ("museum", {"$ref": "#/components/schemas/museum.v1.Exhibit.Museum"}),
+        ("onLoan", {"type": "boolean"}),
+        ("nothing", {}),
+    ],
+)
+def test_a_field_is_its_json(exhibit, name, schema):
+    assert exhibit["properties"][name] == schema
+
+
+def test_a_duration_is_seconds_as_text(exhibit):
+    assert exhibit["properties"]["lentFor"]["type"] == "string"
+
+
+def test_an_any_names_its_type(exhibit):
+    assert exhibit["properties"]["extra"]["properties"] == {"@type": {"type": "string"}}
+
+
+def test_a_oneof_is_told(exhibit):
+    assert exhibit["description"] == "What stands in a hall.\n\nAt most one of person, museum."
+
+
+def test_maps_have_values_of_their_type(museum_document):
+    listed = museum_document["components"]["schemas"]["museum.v1.ListExhibitsResponse"]["properties"]
+
+    assert listed["byNumber"] == {
+        "type": "object",
+        "additionalProperties": {"$ref": "#/components/schemas/museum.v1.Exhibit"},
+    }
+    assert listed["views"]["additionalProperties"] == {"$ref": "#/components/schemas/museum.v1.View"}
+
+
+def test_an_enum_is_its_names_with_their_comments(museum_document):
+    view = museum_document["components"]["schemas"]["museum.v1.View"]
+
+    assert view["enum"] == ["VIEW_UNSPECIFIED", "FULL"]
+    assert view["description"] == "- VIEW_UNSPECIFIED: The title only.\n- FULL: All of it, and more."
+
+
+def test_only_what_is_used_is_described(museum_document):
+    schemas = museum_document["components"]["schemas"]
+
+    assert "museum.v1.GetExhibitRequest" not in schemas
+    assert "google.protobuf.Timestamp" not in schemas
+
+
+@pytest.mark.parametrize(
+    ("version", "note", "part"),
+    [
+        (
+            "3.1",
+            {"type": ["string", "null"]},
+            {"$ref": "#/components/schemas/museum.v1.Exhibit", "description": "What it is made of."},
+        ),
+        (
+            "2.0",
+            {"type": "string", "x-nullable": True},
+            {"allOf": [{"$ref": "#/definitions/museum.v1.Exhibit"}], "description": "What it is made of."},
+        ),
+    ],
+)
+def test_versions_have_their_own_words(museum_config, museum, version, note, part):
+    document = openapi(museum_config, museum, version).document
+    schemas = document["definitions"] if version == "2.0" else document["components"]["schemas"]
+
+    assert schemas["museum.v1.Exhibit"]["properties"]["note"] == note
+    assert schemas["museum.v1.Exhibit"]["properties"]["partOf"] == part
+
+
+def test_needed_fields_are_required(small):
+    written = small("""
+        service S { rpc Get(M) returns (M) { option (google.api.http) = {post: "/v1/m" body: "*"}; } }
+        message M { string a = 1 [(google.api.field_behavior) = REQUIRED]; string b = 2; }
+        """)
+
+    assert written.document["components"]["schemas"]["p.M"]["required"] == ["a"]
