@@ -106,12 +106,11 @@ def misfit(
 ) -> tuple[str, str] | None:
     """What is wrong with values of a schema in a field, and what to write; None if nothing is.
 
-    `one`: a single value of a repeated field. `is_text_of_url`: what is written stands in a path or a query, where
-    a list is the same name several times and everything is text.
+    `one`: a single value of a repeated field. `is_text_of_url`: it stands in a path or a query, where all is text.
     """
     wanted = _wanted(found, field, one=one)
-    if is_text_of_url and (is_text(field) or "array" in wanted):
-        wanted |= types(field, found.format) | ({"integer", "number", "boolean"} if is_text(field) else set())
+    if is_text_of_url and is_text(field) and "array" not in wanted:
+        wanted |= {"integer", "number", "boolean"}
     if found.types and not found.types & wanted:
         said = f"{found.node.name} is {_article(found)}, which the field '{shown(field)}' does not take"
         return said, f"It takes {_choices(wanted)}."

@@ -221,12 +221,13 @@ class Mapping:
             return
         schema = parameter.child("schema") if "schema" in parameter else parameter
         found = shape(schema) if schema else None
-        if schema is None or found is None:
-            return
-        found.node.name = f"the parameter '{parameter.text('name')}'"
-        one = field.is_repeated and "array" not in found.types
-        if why := misfit(found, field, one=one, is_text_of_url=True):
-            found.node.report("grpc-type", why[0], why[1], "type" if "type" in found.node else "enum")
+        items = shape(found.items) if found and found.items and field.is_repeated else None
+        for one in filter(None, (found, items)):
+            one.node.name = f"the parameter '{parameter.text('name')}'"
+            # A list in a query is the same name several times.
+            is_item = field.is_repeated and "array" not in one.types
+            if why := misfit(one, field, one=is_item, is_text_of_url=True):
+                one.node.report("grpc-type", why[0], why[1], "type" if "type" in one.node else "enum")
 
     def report(self, node: Node | None, key: str, code: str, message: str, hint: str) -> None:
         """Remember a finding at a parameter, or at the operation if that is not declared."""

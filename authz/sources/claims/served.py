@@ -76,7 +76,9 @@ class Served:
                 f"{asks.document.file}:{asks.line()} asks for"
             )
             hint = "Add 'security' here, or write 'security: []' once you have removed the rule there."
-            claims[0].node.report("rule-overruled", message, hint, "security")
+            Place(claims[0].operation.file, claims[0].operation.line, method.place.findings).report(
+                "rule-overruled", message, hint
+            )
 
 
 def _check_bound(method: Method, described: Merged) -> None:

@@ -73,7 +73,9 @@ def _groups(
     if len(hosts) > 1:
         _refuse_nameless(nameless)
     for host, own_services in (hosts or {service: {}}).items():
-        _check_host(host, sets, yamls, own_services, findings)
+        if host or all(reading.host for reading in said.documents):
+            # Otherwise a document lacks a host, and has been told so.
+            _check_host(host, sets, yamls, own_services, findings)
         chosen = _chosen(sets, yamls, own_services, by_host.get(host, {}))
         yield _Group(host, sets, yamls, chosen, said, findings)
 
