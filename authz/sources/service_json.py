@@ -8,7 +8,7 @@ An RPC stands there once, with what its descriptor says of types, streams and ht
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,7 @@ class Described:
 def service_json(config: ServiceConfig, texts: Sequence[SourceText] = ()) -> Json:
     """The service as google.api.Service. `texts` are named as its sources where the config was made of them."""
     operations = list(_methods(config))
+    bindings = {one.selector: one for one in reversed(config.operations) if one.rpc and not one.is_rpc_path}
     rpcs = _described(config.descriptors)
     return {
         "name": config.name,
@@ -53,7 +54,7 @@ def service_json(config: ServiceConfig, texts: Sequence[SourceText] = ()) -> Jso
             "rules": [rule for one in operations if (rule := _http(one, rpcs))],
             **_given(fullyDecodeReservedExpansion=config.fully_decode_reserved),
         },
-        "backend": {"rules": [_backend(one.selector, one.backend) for one in operations if one.backend not in _OWN]},
+        "backend": {"rules": list(_backends(operations, bindings))},
         "usage": {"rules": [_usage(operation) for operation in operations]},
         "authentication": _authentication(config, operations),
         "systemParameters": _system_parameters(operations),
@@ -171,19 +172,28 @@ def _usage(operation: Operation) -> Json:
     return {"selector": operation.selector, "allowUnregisteredCalls": not operation.requirement.needs_key}
 
 
-def _backend(selector: str, backend: Backend) -> Json:
+def _backends(operations: Iterable[Operation], bindings: Mapping[str, Operation]) -> Iterator[Json]:
+    """Where calls go; those of gRPC clients too, where they go elsewhere than the requests that http rules bind."""
+    for own in operations:
+        bound = bindings.get(own.selector, own)
+        elsewhere = {} if bound.backend == own.backend else {"overridesByRequestProtocol": {"grpc": _backend(own)}}
+        if elsewhere or bound.backend not in _OWN:
+            yield {"selector": own.selector, **_backend(bound), **elsewhere}
+
+
+def _backend(operation: Operation) -> Json:
+    backend = operation.backend
     deadline = backend.deadline
-    return {
-        "selector": selector,
-        **_given(
-            address=backend.address,
-            deadline=(int(deadline) if deadline.is_integer() else deadline) if deadline != DEFAULT_DEADLINE else 0,
-            pathTranslation=backend.path_translation.value if backend.address else "",
-            protocol=backend.protocol.value if backend.protocol else "",
-            jwtAudience=backend.jwt_audience,
-            disableAuth=backend.disable_auth,
-        ),
-    }
+    # The path of a gRPC call is its method's: there is nothing to translate.
+    translation = "" if operation.speaks_grpc or not backend.address else backend.path_translation.value
+    return _given(
+        address=backend.address,
+        deadline=(int(deadline) if deadline.is_integer() else deadline) if deadline != DEFAULT_DEADLINE else 0,
+        pathTranslation=translation,
+        protocol=backend.protocol.value if backend.protocol else "",
+        jwtAudience=backend.jwt_audience,
+        disableAuth=backend.disable_auth,
+    )
 
 
 def _authentication(config: ServiceConfig, operations: list[Operation]) -> Json:

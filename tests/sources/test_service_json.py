@@ -93,3 +93,79 @@ def test_an_rpc_stands_there_once(tmp_path: Path) -> None:
         "FILE_DESCRIPTOR_SET_PROTO",
         "SERVICE_CONFIG_YAML",
     ]
+
+
+MIXED = """\
+type: google.api.Service
+name: shop.example.com
+apis: [{name: shop.v1.Bookstore}]
+backend:
+  rules:
+  - selector: shop.v1.Bookstore.GetShelf
+    address: http://shelves.example.com/rest
+    path_translation: CONSTANT_ADDRESS
+    deadline: 5
+    overrides_by_request_protocol:
+      grpc: {address: "grpc://shelves.example.com"}
+"""
+
+
+def test_a_backend_of_grpc_clients_is_an_override_and_reads_back(tmp_path: Path) -> None:
+    proto = Path(__file__).parent / "protos" / "bookstore.proto"
+    (tmp_path / "api.yaml").write_text(MIXED)
+    (config,) = compile_service(read_files([proto, tmp_path / "api.yaml"])).configs
+
+    service = service_json(config)
+
+    assert service["backend"]["rules"] == [
+        {
+            "selector": "shop.v1.Bookstore.GetShelf",
+            "address": "http://shelves.example.com/rest",
+            "pathTranslation": "CONSTANT_ADDRESS",
+            "deadline": 5,
+            "disableAuth": True,
+            "overridesByRequestProtocol": {
+                "grpc": {"address": "grpc://shelves.example.com", "protocol": "h2", "disableAuth": True}
+            },
+        }
+    ]
+    (tmp_path / "again.json").write_text(json.dumps({"type": "google.api.Service", **service}))
+    (again,) = compile_service(read_files([proto, tmp_path / "again.json"])).configs
+    assert [(one.template, one.backend) for one in again.operations] == [
+        (one.template, one.backend) for one in config.operations
+    ]
+
+
+def test_rpcs_of_openapi_operations_have_the_http_rules_that_these_make(tmp_path: Path) -> None:
+    document = """\
+openapi: 3.0.4
+info: {title: Shop, version: 1.0.0}
+servers: [{url: https://shop.example.com}]
+paths:
+  /shelves/{shelf}:
+    get: {operationId: one, x-authz-grpc: shop.v1.Bookstore/GetShelf}
+  /rooms/{shelf}:
+    get: {operationId: two, x-authz-grpc: shop.v1.Bookstore/GetShelf}
+  /rest:
+    get: {operationId: rest}
+"""
+    (tmp_path / "openapi.yaml").write_text(document)
+    texts = read_files([tmp_path / "openapi.yaml", Path(__file__).parent / "protos" / "bookstore.proto"])
+    (config,) = compile_service(texts).configs
+
+    service = service_json(config, texts)
+
+    rules = {one["selector"].rpartition(".")[2]: one for one in service["http"]["rules"]}
+    assert rules["GetShelf"] == {
+        "selector": "shop.v1.Bookstore.GetShelf",
+        "get": "/shelves/{shelf}",
+        "additionalBindings": [{"get": "/rooms/{shelf}"}],
+    }
+    assert rules["Rest"] == {"selector": "1.shop_example_com.Rest", "get": "/rest"}
+    assert [one["name"] for one in service["apis"]] == ["1.shop_example_com", "shop.v1.Bookstore"]
+    assert [one["name"] for one in service["apis"][1]["methods"]] == [
+        "ListShelves",
+        "GetShelf",
+        "CreateBook",
+        "WatchShelf",
+    ]
