@@ -47,6 +47,7 @@ from authz.xds.rpc import switches
 
 SIDECAR_AWAY: Final = "UNAVAILABLE: The gateway cannot judge this call at the moment; try again soon."
 NO_UPGRADE: Final = "This path is not open to WebSocket, nor to any other upgrade."
+NOT_GRPC: Final = "This path is for JSON; gRPC calls an RPC by its own path, /package.Service/Method."
 OTHER_RPC: Final = "The request is another operation's in one reading of its path than in another; write it plainly."
 
 GRPC_STATUS: Final = {
@@ -83,11 +84,19 @@ def _mappers() -> list[ResponseMapper]:
     )
     closed = ResponseMapper(filter=_upgrade_refused(), body=DataSource(inline_string=NO_UPGRADE))
     other_rpc = ResponseMapper(filter=_guard_refused(), status_code=404, body=DataSource(inline_string=OTHER_RPC))
+    # Whoever calls in gRPC sends POST and nothing else: a list of other methods does not help.
+    not_grpc = replace(
+        grpc,
+        filter=_all(_is_grpc(), _status(405)),
+        status_code=200,
+        body=DataSource(inline_string=NOT_GRPC),
+        headers_to_add=_grpc_status(GRPC_STATUS[405]),
+    )
     by_status = [
         replace(grpc, filter=_all(_is_grpc(), _status(status)), status_code=200, headers_to_add=_grpc_status(number))
         for status, number in GRPC_STATUS.items()
     ]
-    return [two_hosts, success, lost_for_grpc, *by_status, grpc, lost, closed, other_rpc]
+    return [two_hosts, success, lost_for_grpc, not_grpc, *by_status, grpc, lost, closed, other_rpc]
 
 
 def _grpc_status(number: int) -> list[HeaderValueOption]:

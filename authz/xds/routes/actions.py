@@ -25,7 +25,6 @@ UNKNOWN_METHOD = (
     "The path belongs to '{template}', which does not have this method; the Allow header lists those it has."
 )
 UNSAFE_PATH = "The path holds an escape that is not accepted: a broken one, a slash, a control, or one in a fixed part."
-NOT_GRPC = "This path is for JSON; gRPC calls an RPC by its own path, /package.Service/Method."
 BAD_PREFLIGHT = (
     "This is no CORS preflight that can be answered: it needs Access-Control-Request-Method and an allowed Origin."
 )

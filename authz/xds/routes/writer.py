@@ -11,13 +11,12 @@ from google.protobuf.message import Message
 
 from authz import wire
 from authz.model.paths import Template
-from authz.model.service import Backend, Operation, ServiceConfig
+from authz.model.service import Backend, Operation, Rpc, ServiceConfig
 from authz.settings import Settings
 from authz.xds import translation, tree
 from authz.xds.routes.actions import (
     BAD_PREFLIGHT,
     HSTS,
-    NOT_GRPC,
     OPERATION_ENTRY,
     UNKNOWN_METHOD,
     UNKNOWN_PATH,
@@ -35,7 +34,7 @@ CHECK_FILTER = "envoy.filters.http.ext_authz"
 RATE_LIMIT_FILTER = "envoy.filters.http.ratelimit"
 
 ANY_METHOD = "*"
-IS_GRPC = switches.is_grpc()
+IS_GRPC, IS_NOT_GRPC = switches.is_grpc(), switches.is_grpc(no=True)
 
 ClusterOf = Callable[[Backend], str]
 
@@ -70,6 +69,7 @@ class Writer:
         self.actions: dict[tuple[object, ...], bytes] = {}
         # What a host turns on for its RPCs, its other routes turn off.
         self.no_rpc = transcoding.off + (switches.off(switches.WEB, switches.HEADERS) if transcoding.has_rpcs else b"")
+        self.transcoded: dict[Rpc, bytes] = {}
         self.methods: dict[str, bytes] = {ANY_METHOD: b""}
         names = {wire.CONTEXT_SERVICE: config.name, wire.CONTEXT_CONFIG: config.id, wire.CONTEXT_OPERATION: ""}
         self.identity = Route()
@@ -98,9 +98,10 @@ class Writer:
             template = group[0].template
             wider = template.wider(colon_in_wildcards=self.settings.colon_in_wildcards)
             allowed = set().union(*(methods[shape] for shape in wider if shape in methods))
-            paths = [self._match(path) for path in self._paths(template)]
-            routes = [route for operation in group for route in self._routes(operation, paths)]
-            denials = [path + what for what in self._denials(template, allowed) for path in paths]
+            pattern = self._pattern(template)
+            exact = [self._match(RouteMatch(path=path)) for path in template.paths] if template.is_exact else [pattern]
+            routes = [route for operation in group for route in self._routes(operation, exact, pattern)]
+            denials = [pattern + what for what in self._denials(template, allowed)]
             yield tree.Branch(template, tree.routes(*routes), tree.routes(*denials), layer)
 
     def tail(self) -> Iterator[bytes]:
@@ -110,14 +111,10 @@ class Writer:
             yield everything + self._method("OPTIONS") + self._refusal(answer(400, BAD_PREFLIGHT))
         yield everything + self._refusal(answer(404, UNKNOWN_PATH))
 
-    def _paths(self, template: Template) -> Iterator[RouteMatch]:
-        """An exact template's two paths compare faster than a pattern for both."""
-        if template.is_exact:
-            yield from (RouteMatch(path=path) for path in template.paths)
-        else:
-            match = RouteMatch()
-            match.safe_regex.regex = template.regex(colon_in_wildcards=self.settings.colon_in_wildcards)
-            yield match
+    def _pattern(self, template: Template) -> bytes:
+        match = RouteMatch()
+        match.safe_regex.regex = template.regex(colon_in_wildcards=self.settings.colon_in_wildcards)
+        return self._match(match)
 
     def _match(self, path: RouteMatch) -> bytes:
         return serialised(Route(match=path)) + self.share
@@ -128,21 +125,27 @@ class Writer:
         one.string_match.exact = method
         return serialised(Route(match=match))
 
-    def _routes(self, operation: Operation, paths: Sequence[bytes]) -> Iterator[bytes]:
-        """The routes of an operation. One of an RPC takes JSON, and gRPC on the RPC's own path only."""
+    def _routes(self, operation: Operation, exact: Sequence[bytes], pattern: bytes) -> Iterator[bytes]:
+        """The routes of an operation. One of an RPC takes JSON, and gRPC on the RPC's own path only.
+
+        `exact` and `pattern` match the same paths. An exact template's two compare faster than one pattern for both,
+        but every route that Envoy need not read makes a deploy faster.
+        """
         if operation.method not in self.methods:
             self.methods[operation.method] = self._method(operation.method)
         method, what = self.methods[operation.method], self._action(operation) + self._identity(operation)
         if operation.rpc is None:
-            yield from (path + method + what + self.no_rpc for path in paths)
+            yield from (path + method + what + self.no_rpc for path in exact)
             return
-        own = operation.is_rpc_path
-        if own:
-            yield paths[0] + method + IS_GRPC + what + self.transcoding.off
-        refusal = self._refusal(answer(404, NOT_GRPC))
-        what += switches.transcoded(operation.rpc, self.transcoding.own(self.config, operation.rpc))
-        yield from (path + method + IS_GRPC + refusal for path in paths[own:])
-        yield from (path + method + what for path in paths)
+        if operation.is_rpc_path:
+            yield exact[0] + method + IS_GRPC + what + self.transcoding.off
+        yield pattern + method + IS_NOT_GRPC + what + self._transcoded(operation.rpc)
+
+    def _transcoded(self, rpc: Rpc) -> bytes:
+        """What all routes of an RPC for callers in JSON have in common."""
+        if rpc not in self.transcoded:
+            self.transcoded[rpc] = switches.transcoded(rpc, self.transcoding.own(self.config, rpc))
+        return self.transcoded[rpc]
 
     def _denials(self, template: Template, allowed: Collection[str]) -> Iterator[bytes]:
         """The 405 of a template. `allowed` are its methods and those of wider templates, which its paths have too."""

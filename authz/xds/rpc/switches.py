@@ -86,10 +86,11 @@ def _only(path: str) -> RBACPerRoute:
     return per_route
 
 
-def is_grpc() -> bytes:
-    """The part of a route that only gRPC and gRPC-Web reach: routes are matched before any filter."""
+def is_grpc(*, no: bool = False) -> bytes:
+    """The part of a route that only gRPC and gRPC-Web reach, or nobody who speaks them."""
     route = Route()
-    route.match.headers.add(name="content-type").string_match.prefix = "application/grpc"
+    header = route.match.headers.add(name="content-type", invert_match=no, treat_missing_header_as_empty=True)
+    header.string_match.prefix = "application/grpc"
     return bytes(route.SerializeToString(deterministic=True))
 
 

@@ -11,9 +11,8 @@ import pytest
 from authz import wire
 from authz.model.paths import Template
 from authz.model.service import Backend, Operation, Protocol, Rpc
-from authz.xds.replies import OTHER_RPC
+from authz.xds.replies import NOT_GRPC, OTHER_RPC
 from authz.xds.routes import UNKNOWN_PATH
-from authz.xds.routes.actions import NOT_GRPC
 from harness.dataplane import KEY
 from harness.grpc_library import LIBRARY, operations
 from harness.grpc_stage import Stage, a_config, encoded, live
