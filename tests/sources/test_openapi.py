@@ -131,6 +131,43 @@ def test_keys_are_looked_for_where_they_are_declared(
     assert only(compiled(document, warnings=warnings)).requirement.alternatives[0].key_places == places
 
 
+@pytest.mark.parametrize(
+    ("security", "alternatives"),
+    [
+        ([{"own": []}, {"query": []}], [((HEADER, Place(PlaceKind.QUERY, "q")), None)]),
+        (
+            [{"own": [], "jwt": []}, {"query": [], "jwt": []}],
+            [((HEADER, Place(PlaceKind.QUERY, "q")), JwtRequirement("jwt"))],
+        ),
+        ([{"key": []}, {"own": []}], [((*DEFAULT_KEY_PLACES, HEADER), None)]),
+        ([{"own": []}, {"own": []}], [((HEADER,), None)]),
+        ([{"own": [], "jwt": []}, {"own": []}], [((HEADER,), JwtRequirement("jwt")), ((HEADER,), None)]),
+    ],
+)
+def test_ways_in_that_differ_in_the_place_of_the_key_are_one(
+    security: list[Any], alternatives: list[tuple[tuple[Place, ...], JwtRequirement | None]]
+) -> None:
+    own = {"type": "apiKey", "in": "header", "name": "X-Shop-Key"}
+    query = {"type": "apiKey", "in": "query", "name": "q"}
+    document = swagger({"security": security}, securityDefinitions={**SCHEMES, "own": own, "query": query})
+    requirement = only(compiled(document)).requirement
+    assert [(one.key_places, one.jwt) for one in requirement.alternatives] == alternatives
+
+
+def test_where_people_sign_in_stands_at_a_flow_in_version_3() -> None:
+    flows = {"implicit": {"authorizationUrl": "https://one.example/authorize", "scopes": {}}}
+    scheme = {"type": "oauth2", "flows": flows, "x-google-auth": {"issuer": "one"}}
+    text = {
+        "openapi": "3.0.4",
+        "info": {"title": "T", "version": "1"},
+        "servers": [{"url": "https://shop.example.com"}],
+        "components": {"securitySchemes": {"jwt": scheme}},
+        "paths": {"/a": {"get": {"operationId": "A", "security": [{"jwt": []}]}}},
+    }
+    (provider,) = compiled(text).providers
+    assert provider.authorization_url == "https://one.example/authorize"
+
+
 def test_a_scheme_may_be_called_like_an_extension() -> None:
     document = swagger({"security": [{"x-api-key": []}]}, securityDefinitions={"x-api-key": KEY})
     assert only(compiled(document)).requirement.alternatives == (NEEDS_KEY,)
@@ -382,6 +419,9 @@ def test_a_parameter_may_match_many_segments() -> None:
         ([{"url": "/v2"}, {"url": f"https://{HOST}/v3"}], "", HOST, "/v3", ("server-ignored",)),
         ([{"url": "https://x.example"}, {"url": f"https://{HOST}/v4", "x-google-endpoint": {}}], "", HOST, "/v4", ()),
         ([{"url": "http://localhost:8080/v5"}], "", "localhost", "/v5", ("host-port",)),
+        # The same place again, for WebSocket, is no other server.
+        ([{"url": f"https://{HOST}/v6"}, {"url": f"wss://{HOST}/v6/"}], "", HOST, "/v6", ()),
+        ([{"url": f"https://{HOST}/v7"}, {"url": f"wss://{HOST}/ws"}], "", HOST, "/v7", ("server-ignored",)),
         (
             [
                 {
@@ -464,3 +504,33 @@ def test_operations_come_in_the_order_of_path_and_method() -> None:
     found = [(one.template.text, one.method) for one in compiled(document).operations]
     order = ["GET", "DELETE", "PATCH", "POST", "PUT", "OPTIONS", "HEAD"]
     assert found == [(path, method) for path in ("/a", "/b") for method in order]
+
+
+HTTPS, WSS = {"url": f"https://{HOST}"}, {"url": f"wss://{HOST}"}
+
+
+@pytest.mark.parametrize(
+    ("document", "is_open"),
+    [
+        (swagger(), False),
+        (swagger(schemes=["https"]), False),
+        (swagger(schemes=["https", "wss"]), True),
+        (swagger({"schemes": ["ws"]}), True),
+        (swagger({"schemes": ["https"]}, schemes=["https", "wss"]), False),
+        (swagger({"schemes": ["wss"]}, schemes=["https"]), True),
+        (openapi(), False),
+        (openapi(servers=[HTTPS, WSS]), True),
+        (openapi({"servers": [WSS]}), True),
+        (openapi({"servers": [HTTPS]}, servers=[HTTPS, WSS]), False),
+        (openapi({"servers": [{"url": "WS://{where}/chat"}]}), True),
+    ],
+)
+def test_websocket_is_open_only_where_a_scheme_or_a_server_declares_it(document: dict[str, Any], is_open: bool) -> None:
+    assert only(compiled(document)).websocket is is_open
+
+
+def test_a_path_of_openapi_3_declares_websocket_for_its_gets() -> None:
+    document = openapi()
+    document["paths"]["/items/{id}"] |= {"servers": [WSS], "put": {"operationId": "putItem"}}
+
+    assert [(one.method, one.websocket) for one in compiled(document).operations] == [("GET", True), ("PUT", False)]

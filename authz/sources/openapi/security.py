@@ -6,7 +6,7 @@ alternative that consists of nothing else would silently open the operation, so 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -30,7 +30,7 @@ from authz.sources.extensions import (
 )
 from authz.sources.node import Node
 from authz.sources.openapi.reading import Reading
-from authz.sources.syntax.tree import kind
+from authz.sources.syntax.tree import Map, kind
 
 _PLACES = {place.value: place for place in PlaceKind}
 _DISCOVERY = "/.well-known/openid-configuration"
@@ -103,17 +103,24 @@ def _provider(name: str, node: Node, line: int) -> JwtProvider | None:
         warn_placeholder(auth or node, "audiences" if auth else "x-google-audiences", audience)
     if not issuer:
         return None
-    url = node.value.get("authorizationUrl")
     return JwtProvider(
         id=name,
         issuer=issuer,
         jwks_uri=jwks_uri,
         audiences=audiences,
         places=places,
-        authorization_url=url if isinstance(url, str) else "",
+        authorization_url=_authorization_url(node),
         file=node.document.file,
         line=line,
     )
+
+
+def _authorization_url(node: Node) -> str:
+    """Where people sign in: OpenAPI 2.0 says it at the scheme, 3.x at one of its flows."""
+    flows = node.value.get("flows")
+    places = [node.value, *(flows.values() if isinstance(flows, Map) else ())]
+    urls = (place.get("authorizationUrl") for place in places if isinstance(place, Map))
+    return next((url for url in urls if isinstance(url, str)), "")
 
 
 def _audiences(node: Node) -> str:
@@ -201,6 +208,18 @@ class Guard:
             place[0].report(code, message, hint, place[1])
 
 
+def _merged(ways: Iterable[Alternative]) -> list[Alternative]:
+    """Ways in that differ in the place of the key only are one: the key stands in any of the places."""
+    merged: list[Alternative] = []
+    for way in ways:
+        last = merged[-1] if merged else None
+        if last and last.needs_key and way.needs_key and last.jwt == way.jwt:
+            merged[-1] = replace(last, key_places=tuple(dict.fromkeys((*last.key_places, *way.key_places))))
+        else:
+            merged.append(way)
+    return merged
+
+
 def _legacy(node: Node) -> dict[str, tuple[str, ...]]:
     """x-security: audiences by scheme."""
     found: dict[str, tuple[str, ...]] = {}
@@ -225,7 +244,7 @@ class _Resolver:
     def resolve(self, names: list[Names], optional: bool) -> Requirement:
         wanted = [one for one in self.with_legacy(names) if one]
         optional = optional or len(wanted) < len(names)
-        alternatives = tuple(self.alternative(one) for one in wanted)
+        alternatives = tuple(_merged(self.alternative(one) for one in wanted))
         if self.allowed and not any(alternative.jwt for alternative in alternatives):
             hint = "Add a JWT scheme to 'security', or remove it."
             self.report("client-ids-unused", "'x-authz-client-ids' without a JWT scheme has no effect", hint)

@@ -44,7 +44,7 @@ class _Writer:
         operations = [one.operation for one in self.plan.operations]
         self.schemas = Schemas(self.lexicon, self.dialect)
         self.security = Security(operations, config, self.dialect)
-        self.backends = Backends(operations, self.dialect)
+        self.backends = Backends(self.plan.operations, self.dialect)
         self.quotas = Quotas(config, self.dialect)
         self.messages = Messages(self.lexicon, self.schemas, self.dialect, _credentials(config))
         self.usual = self._usual()
@@ -141,9 +141,9 @@ class _Writer:
             **({"deprecated": True} if deprecated else {}),
             "x-authz-grpc": described.pop("x-authz-grpc"),
             **self._secured(operation.requirement),
-            **self.backends.operation(operation.backend),
+            **self.backends.operation(one),
             **costs(operation),
-            **({"x-authz-stream-timeout": number(operation.stream_timeout)} if operation.stream_timeout else {}),
+            **({"x-authz-stream-timeout": number(one.timeout)} if one.timeout else {}),
             **described,
         }
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from authz.model.quota import Limit, Metric, Unit
 from authz.model.service import DEFAULT_DEADLINE, LOCAL, Backend, Operation, PathTranslation, Protocol, ServiceConfig
+from authz.sources.openapi.backends import is_rest
 from authz.sources.openapi.quotas import ENDPOINTS_UNIT, TIER
 from authz.sources.write.dialect import Dialect, Json
+from authz.sources.write.plan import Planned
 
 _OWN = (LOCAL, Backend(protocol=Protocol.HTTP2))
 """The gateway's own backend, which needs no words."""
@@ -18,13 +20,14 @@ _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 class Backends:
     """The backends that operations name. Where all have the same one, the document names it once."""
 
-    def __init__(self, operations: Sequence[Operation], dialect: Dialect) -> None:
+    def __init__(self, operations: Sequence[Planned], dialect: Dialect) -> None:
         self.dialect = dialect
-        found = list(dict.fromkeys(operation.backend for operation in operations))
+        found = list(dict.fromkeys(one.operation.backend for one in operations))
         self.shared = found[0] if len(found) == 1 and found[0] not in _OWN else None
         self.names: dict[Backend, str] = {}
-        for backend in found:
-            if backend not in _OWN:
+        for one in operations:
+            backend = one.operation.backend
+            if _is_named(one) and backend not in self.names:
                 self.names[backend] = self._name(backend)
 
     def declared(self) -> Json:
@@ -36,9 +39,9 @@ class Backends:
         """What the root of the document says."""
         return self._named(self.shared, at_root=True) if self.shared else {}
 
-    def operation(self, backend: Backend) -> Json:
+    def operation(self, one: Planned) -> Json:
         """What an operation says."""
-        return {} if self.shared or backend in _OWN else self._named(backend, at_root=False)
+        return self._named(one.operation.backend, at_root=False) if _is_named(one) and not self.shared else {}
 
     def _named(self, backend: Backend, *, at_root: bool) -> Json:
         if self.dialect.is_version2:
@@ -55,14 +58,19 @@ class Backends:
         return name
 
 
+def _is_named(one: Planned) -> bool:
+    """Whether a backend needs words: it is not the gateway's own, or where the RPC's other operations do not go."""
+    return one.is_apart or one.operation.backend not in _OWN
+
+
 def _backend3(backend: Backend, *, at_root: bool) -> Json:
     names = {"path_translation": "pathTranslation", "jwt_audience": "jwtAudience", "disable_auth": "disableAuth"}
     return {names.get(key, key): value for key, value in _backend2(backend, at_root=at_root).items()}
 
 
 def _backend2(backend: Backend, *, at_root: bool) -> Json:
-    # An address at the root is a prefix of paths; at an operation it is the whole address.
-    assumed = PathTranslation.APPEND if at_root else PathTranslation.CONSTANT
+    # An address at the root is a prefix of paths; at an operation it is the whole address. gRPC has paths of its own.
+    assumed = PathTranslation.APPEND if at_root or not is_rest(backend) else PathTranslation.CONSTANT
     translation = backend.path_translation if backend.address else assumed
     fields: Json = {
         "address": backend.address,
@@ -72,13 +80,13 @@ def _backend2(backend: Backend, *, at_root: bool) -> Json:
         "jwt_audience": backend.jwt_audience,
         "disable_auth": bool(backend.address) and backend.disable_auth,
     }
-    return {name: value for name, value in fields.items() if value}
+    # The gateway's own backend, where it must be named: it is one of gRPC.
+    return {name: value for name, value in fields.items() if value} or {"protocol": Protocol.HTTP2.value}
 
 
 def _protocol(backend: Backend) -> str:
     """The protocol where the address does not say it; without one, an RPC's is HTTP/2."""
-    scheme = backend.address.partition("://")[0]
-    is_implied = backend.protocol is Protocol.HTTP2 and (not scheme or scheme.startswith("grpc"))
+    is_implied = backend.protocol is Protocol.HTTP2 and not is_rest(backend)
     return "" if is_implied or backend.protocol is None else backend.protocol.value
 
 

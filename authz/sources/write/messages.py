@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
 from authz.sources.write.dialect import Dialect, Json
 from authz.sources.write.lexicon import Lexicon, field
@@ -15,7 +15,7 @@ from authz.sources.write.schemas import BINARY, BODY, Schemas, leaves
 
 _VARIABLE = re.compile(r"\{([^{}=]+)(?:=([^{}]*))?\}")
 _ALL_FIELDS = "*"
-_JSON, _ANYTHING, _GRPC = "application/json", "*/*", "application/grpc"
+_JSON, _ANYTHING = "application/json", "*/*"
 _DEEPEST = 4
 _MOST_PARAMETERS = 100
 ERROR = "Error"
@@ -71,8 +71,9 @@ class Messages:
         if rule is None:
             return name
         assumed = _ALL_FIELDS if sent else ""
-        if sent and self.dialect.is_version2 and sent.name in method.input_type.fields_by_name:
-            assumed = sent.name
+        if sent and self.dialect.is_version2:
+            # A body that is called like a field is taken for it.
+            assumed = _called(method.input_type, sent.name) or assumed
         parts = {
             "body": rule.body if rule.body != assumed else "",
             "response_body": rule.response_body,
@@ -85,7 +86,7 @@ class Messages:
     def _request(self, one: Planned, method: MethodDescriptor) -> Content | None:
         message = method.input_type
         if self._is_grpc_only(one):
-            return Content(_GRPC, BINARY, about=_framed(message.full_name, is_stream=one.rpc.client_streaming))
+            return None
         body = one.rule.body if one.rule is not None else _ALL_FIELDS
         if not body:
             return None
@@ -126,7 +127,7 @@ class Messages:
             name = ".".join(part.name for part in way)
             if name in bound or way[0].name == body or (schema := self._parameter_schema(way[-1])) is None:
                 continue
-            spelt = ".".join(part.json_name for part in way)
+            spelt = ".".join(_spelt(part) for part in way)
             if {name, spelt} & self.credentials:
                 self._remark(one, f"the field '{name}' is no query parameter, because credentials stand there")
                 continue
@@ -157,13 +158,12 @@ class Messages:
     # -- what comes back ---------------------------------------------------------------------------------------
 
     def _responses(self, one: Planned, method: MethodDescriptor) -> Json:
-        content = self._response(one, method)
         error = {"$ref": f"#/{'' if self.dialect.is_version2 else 'components/'}responses/{ERROR}"}
-        success = self.response(content)
-        fields: Json = {"responses": {"200": success, "default": error}}
-        if self.dialect.is_version2 and content.media != _JSON:
-            return {"produces": [content.media, _JSON], **fields}
-        return fields
+        if self._is_grpc_only(one):
+            return {"responses": {"200": {"description": _for_grpc(one, method)}, "default": error}}
+        content = self._response(one, method)
+        media = {"produces": [content.media, _JSON]} if self.dialect.is_version2 and content.media != _JSON else {}
+        return {**media, "responses": {"200": self.response(content), "default": error}}
 
     def response(self, content: Content) -> Json:
         """One response."""
@@ -179,8 +179,6 @@ class Messages:
     def _response(self, one: Planned, method: MethodDescriptor) -> Content:
         message = method.output_type
         streams = one.rpc.server_streaming
-        if self._is_grpc_only(one):
-            return Content(_GRPC, BINARY, about=_framed(message.full_name, is_stream=streams))
         if message.full_name == BODY or (one.rule is not None and one.rule.response_body):
             return Content(
                 _ANYTHING,
@@ -193,8 +191,23 @@ class Messages:
         return Content(_JSON, {"type": "array", "items": schema}, about="One message after the other, as an array.")
 
 
-def _framed(name: str, *, is_stream: bool) -> str:
-    return f"{'A stream of' if is_stream else 'One'} {name}, as gRPC frames it."
+def _called(message: Descriptor, name: str) -> str:
+    """The field that a proto or JSON name means; '' if none."""
+    by_json = {one.json_name: one.name for one in message.fields}
+    return name if name in message.fields_by_name else by_json.get(name, "")
+
+
+def _spelt(one: FieldDescriptor) -> str:
+    """A field's JSON name, unless another is called so or it could be mistaken for a path of names."""
+    name, message = one.json_name, one.containing_type
+    is_clear = name.isidentifier() and message is not None and _called(message, name) == one.name
+    return name if is_clear else one.name
+
+
+def _for_grpc(one: Planned, method: MethodDescriptor) -> str:
+    sent = f"{'a stream of ' if one.rpc.client_streaming else ''}{method.input_type.full_name}"
+    answer = f"{'a stream of ' if one.rpc.server_streaming else ''}{method.output_type.full_name}"
+    return f"For gRPC clients only: {sent} is answered with {answer}."
 
 
 def _regex(template: str) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from google.api import http_pb2
 
-from authz.model.service import Operation, Rpc, ServiceConfig
+from authz.model.service import DEFAULT_DEADLINE, Operation, Rpc, ServiceConfig
 from authz.sources.openapi.operations import METHODS
+from authz.sources.protos.methods import STREAM_TIMEOUT
 from authz.sources.write.lexicon import Lexicon, pattern
 from authz.sources.write.order import ordered
 
@@ -17,12 +18,18 @@ _GOOGLES = "google."
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One operation of the document. `rule` is None where gRPC clients call: the RPC's own path."""
+    """One operation of the document. `rule` is None where gRPC clients call: the RPC's own path.
+
+    `is_apart`: it is the own path of an RPC whose other operations have another backend. `timeout` is how long a
+    stream may be silent, 0 where that need not be said.
+    """
 
     operation: Operation
     rpc: Rpc
     rule: http_pb2.HttpRule | None
     tag: str
+    timeout: float
+    is_apart: bool = False
     name: str = ""
 
     @property
@@ -57,10 +64,13 @@ class Plan:
         bound = [one for one in operations if not one.is_rpc_path and self._is_sayable(one)]
         # The own path comes by itself with the bindings; it is written where it is all there is, or goes elsewhere.
         own = [one for one in operations if one.is_rpc_path and (not bound or one.backend != bound[0].backend)]
+        first = (*bound, *own)[0]
         for operation in (*bound, *own):
             if operation.rpc:
                 rule = rules.get((operation.method, operation.template.text)) if operation in bound else None
-                yield Planned(operation, operation.rpc, rule, self.tags[operation.rpc.service])
+                timeout = 0.0 if first.stream_timeout == _usual_timeout(first) else first.stream_timeout
+                is_apart = operation.is_rpc_path and bool(bound)
+                yield Planned(operation, operation.rpc, rule, self.tags[operation.rpc.service], timeout, is_apart)
 
     def _is_sayable(self, operation: Operation) -> bool:
         if operation.method.lower() in METHODS:
@@ -106,6 +116,14 @@ class Plan:
                     f"{name} is not served now, but has http annotations: beside the document its methods would be, "
                     "with an API key"
                 )
+
+
+def _usual_timeout(operation: Operation) -> float:
+    """How long the streams of an operation may be silent where nothing is said of it."""
+    rpc, deadline = operation.rpc, operation.backend.deadline
+    if rpc is None or not (rpc.client_streaming or rpc.server_streaming):
+        return 0.0
+    return deadline if deadline != DEFAULT_DEADLINE else STREAM_TIMEOUT
 
 
 def _tags(services: Sequence[str]) -> dict[str, str]:

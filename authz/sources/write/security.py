@@ -112,9 +112,8 @@ class Security:
 
 
 def _places(way: Alternative) -> tuple[Place, ...]:
-    if all(place in DEFAULT_KEY_PLACES for place in way.key_places):
-        return (_DEFAULT,)
-    return way.key_places
+    """The places that are written: one of the default ones stands for all of them."""
+    return tuple(dict.fromkeys(_DEFAULT if place in DEFAULT_KEY_PLACES else place for place in way.key_places))
 
 
 def _key_names(requirements: Iterable[Requirement], taken: Collection[str]) -> dict[Place, str]:
@@ -161,11 +160,12 @@ def _scopes(requirements: Iterable[Requirement]) -> dict[str, list[str]]:
 def _remarks(requirements: Iterable[Requirement], providers: Iterable[JwtProvider]) -> Iterable[str]:
     ways = [way for requirement in requirements for way in requirement.alternatives if way.needs_key]
     for places in dict.fromkeys(way.key_places for way in ways):
-        if places != DEFAULT_KEY_PLACES and all(place in DEFAULT_KEY_PLACES for place in places):
-            named = " and ".join(f"{place.kind.value} '{place.name}'" for place in places)
+        default = [place for place in places if place in DEFAULT_KEY_PLACES]
+        if default and len(default) < len(DEFAULT_KEY_PLACES):
+            named = " and ".join(f"{place.kind.value} '{place.name}'" for place in default)
             yield (
-                f"API keys are taken from {named} only, which OpenAPI cannot say: beside the document all of query "
-                f"'key', query 'api_key' and header 'x-api-key' count"
+                f"API keys in {named} cannot be had without those in the other usual places: beside the document, "
+                "query 'key', query 'api_key' and header 'x-api-key' all count"
             )
     for provider in providers:
         if _NOT_IN_NAMES.search(provider.id):

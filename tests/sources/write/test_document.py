@@ -79,12 +79,16 @@ def test_a_sentence_in_two_lines_is_no_summary(museum_document):
     assert operation["description"] == "A new exhibit,\nin one of the halls"
 
 
-def test_streams_say_how_long_they_may_be_silent(museum_document):
-    paths = museum_document["paths"]
+@pytest.mark.parametrize(
+    ("deadline", "said"), [("", None), ("deadline: 60", None), ("deadline: 15", 15), ("deadline: 0.5", None)]
+)
+def test_streams_say_how_long_they_may_be_silent_where_it_is_not_what_is_usual(small, deadline, said):
+    written = small(
+        'service S { rpc Get(M) returns (stream M) { option (google.api.http) = {get: "/v1/m"}; } } message M {}',
+        f"backend: {{rules: [{{selector: '*', {deadline}}}]}}",
+    )
 
-    assert paths["/v1/{name=halls/*}:watch"]["get"]["x-authz-stream-timeout"] == 300
-    assert paths["/v1/{name=halls/*}/film"]["get"]["x-authz-stream-timeout"] == 60
-    assert "x-authz-stream-timeout" not in paths["/v1/raw"]["post"]
+    assert written.document["paths"]["/v1/m"]["get"].get("x-authz-stream-timeout") == said
 
 
 def test_deprecated_methods_are(museum_document):

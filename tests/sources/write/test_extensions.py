@@ -4,20 +4,22 @@ import pytest
 
 from authz.model.paths import Template
 from authz.model.quota import Limit, Metric, Unit
-from authz.model.service import LOCAL, Backend, Operation, PathTranslation, Protocol, ServiceConfig
+from authz.model.service import LOCAL, Backend, Operation, PathTranslation, Protocol, Rpc, ServiceConfig
 from authz.sources.write.dialect import DIALECTS
 from authz.sources.write.extensions import Backends, Quotas
+from authz.sources.write.plan import Planned
 
 OWN = Backend(protocol=Protocol.HTTP2)
 BOOKS = Backend("grpc://books.example.com:8443", protocol=Protocol.HTTP2)
 
 
+def planned(backend, *, is_apart=False):
+    operation = Operation("p.S.M", "GET", Template.parse("/m"), backend=backend)
+    return Planned(operation, Rpc("p.S", "M"), None, "S", 0.0, is_apart)
+
+
 def backends(*found, version="3.0"):
-    operations = [
-        Operation(f"p.S.M{number}", "GET", Template.parse(f"/{number}"), backend=backend)
-        for number, backend in enumerate(found)
-    ]
-    return Backends(operations, DIALECTS[version])
+    return Backends([planned(backend) for backend in found], DIALECTS[version])
 
 
 @pytest.mark.parametrize(
@@ -25,11 +27,7 @@ def backends(*found, version="3.0"):
     [
         (
             BOOKS,
-            {
-                "address": "grpc://books.example.com:8443",
-                "pathTranslation": "APPEND_PATH_TO_ADDRESS",
-                "disableAuth": True,
-            },
+            {"address": "grpc://books.example.com:8443", "disableAuth": True},
         ),
         (
             Backend("https://books.example.com/v2", PathTranslation.CONSTANT, 7.5, None, "books", disable_auth=False),
@@ -52,9 +50,9 @@ def test_a_backend_says_what_is_not_implied(backend, written):
     made = backends(backend, OWN)
     (name,) = made.declared()
 
-    assert made.operation(backend) == {"x-google-backend": name}
+    assert made.operation(planned(backend)) == {"x-google-backend": name}
     assert made.declared()[name] == written
-    assert made.root() == made.operation(OWN) == {}
+    assert made.root() == made.operation(planned(OWN)) == {}
 
 
 def test_a_backend_of_all_operations_stands_at_the_root_where_paths_are_appended_anyway():
@@ -64,15 +62,16 @@ def test_a_backend_of_all_operations_stands_at_the_root_where_paths_are_appended
     assert made.declared() == {
         "books-example-com-8443": {"address": "grpc://books.example.com:8443", "disableAuth": True}
     }
-    assert made.operation(BOOKS) == {}
+    assert made.operation(planned(BOOKS)) == {}
 
 
 def test_version_2_has_no_names():
-    made = backends(BOOKS, OWN, version="2.0")
+    rest = Backend("http://books.example.com")
+    made = backends(rest, OWN, version="2.0")
 
-    assert made.operation(BOOKS) == {
+    assert made.operation(planned(rest)) == {
         "x-google-backend": {
-            "address": "grpc://books.example.com:8443",
+            "address": "http://books.example.com",
             "path_translation": "APPEND_PATH_TO_ADDRESS",
             "disable_auth": True,
         }
@@ -93,7 +92,15 @@ def test_names_tell_backends_apart():
 def test_the_gateways_own_backend_needs_no_words(backend):
     made = backends(backend)
 
-    assert (made.root(), made.declared(), made.operation(backend)) == ({}, {}, {})
+    assert (made.root(), made.declared(), made.operation(planned(backend))) == ({}, {}, {})
+
+
+def test_the_gateways_own_backend_has_words_beside_another_of_the_same_rpc():
+    apart = planned(OWN, is_apart=True)
+    made = Backends([planned(BOOKS), apart], DIALECTS["3.0"])
+
+    assert made.operation(apart) == {"x-google-backend": "gateway"}
+    assert made.declared()["gateway"] == {"protocol": "h2"}
 
 
 CONFIG = ServiceConfig(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from authz.sources.write import openapi
+from authz.sources.write import VERSIONS, openapi
 
 
 def names(operation, place):
@@ -37,9 +37,9 @@ def test_an_operation_names_its_rpc(museum_document, path, method, rpc):
             "/v1/{parent=halls/*}/exhibits",
             "get",
             ["parent=halls/*"],
-            # Neither maps nor repeated messages, nothing twice on the way down, and no credential.
+            # Neither maps nor repeated messages, and nothing twice on the way down.
             ["pageSize", "pageToken", "filter.artist", "filter.span.from", "filter.span.to", "labels", "views", "since",
-             "lent"],
+             "lent", "secret"],
         ),
         ("/v1/{parent=halls/*}/exhibits", "post", ["parent=halls/*"], ["validateOnly"]),
         ("/v1/{exhibit.name=halls/*/exhibits/*}", "patch", ["exhibit.name=halls/*/exhibits/*"], ["updateMask"]),
@@ -62,12 +62,31 @@ def test_a_path_variable_says_what_it_takes(museum_document):
     assert name["schema"] == {"type": "string", "pattern": "^halls/[^/]+/exhibits/[^/]+$"}
 
 
-def test_a_field_of_a_credentials_name_is_left_out_with_a_remark(museum_config):
-    remarks = openapi(museum_config).remarks
+def test_a_field_of_a_credentials_name_is_left_out_with_a_remark(small):
+    written = small("""
+        service S { rpc Get(M) returns (M) { option (google.api.http) = {get: "/v1/m"}; } }
+        message M { string key = 1; N more = 2; }
+        message N { string key = 1; }
+        """)
 
-    assert remarks == (
-        "museum.v1.Museum.ListExhibits: the field 'key' is no query parameter, because credentials stand there",
-    )
+    assert names(written.document["paths"]["/v1/m"]["get"], "query") == ["more.key"]
+    assert written.remarks == ("p.S.Get: the field 'key' is no query parameter, because credentials stand there",)
+
+
+def test_names_of_query_parameters_are_never_mistaken(small):
+    written = small("""
+        service S { rpc Get(M) returns (M) { option (google.api.http) = {get: "/v1/m"}; } }
+        message M {
+          string first_one = 1;
+          string second_one = 2 [json_name = "a.b"];
+          string third_one = 3 [json_name = "fourth_one"];
+          string fourth_one = 4;
+        }
+        """)
+
+    assert names(written.document["paths"]["/v1/m"]["get"], "query") == [
+        "firstOne", "second_one", "third_one", "fourthOne",
+    ]  # fmt: skip
 
 
 def body(operation):
@@ -94,7 +113,6 @@ def body(operation):
             "application/json",
             {"$ref": "#/components/schemas/museum.v1.TagsRequest"},
         ),
-        ("/museum.v1.Museum/Tour", "post", "application/grpc", {"type": "string", "format": "binary"}),
     ],
 )
 def test_a_body_is_what_the_rule_says(museum_document, path, method, media, schema):
@@ -119,6 +137,18 @@ def test_an_answer_is_json_an_array_of_it_or_whatever_it_is(museum_document, pat
     response = museum_document["paths"][path]["get"]["responses"]["200"]
 
     assert response["content"][media]["schema"]["type"] == kind
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_only_grpc_clients_call_has_no_body(museum_config, museum, version):
+    tour = openapi(museum_config, museum, version).document["paths"]["/museum.v1.Museum/Tour"]["post"]
+
+    assert "requestBody" not in tour
+    assert "parameters" not in tour
+    assert tour["responses"]["200"] == {
+        "description": "For gRPC clients only: a stream of museum.v1.Exhibit is answered with a stream of "
+        "museum.v1.Exhibit."
+    }
 
 
 def test_every_operation_may_go_wrong(museum_document):

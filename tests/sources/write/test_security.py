@@ -55,6 +55,10 @@ def security(*requirements, version="3.0", providers=(ONE, TWO)):
             [{"api_key_x-hall-key": [], "one": []}, {"api_key_hall_key": [], "one": []}],
         ),
         (Requirement((Alternative(True, (HEADER,)),)), [{"api_key": []}]),
+        (
+            Requirement((Alternative(True, (*DEFAULT_KEY_PLACES, HEADER)),)),
+            [{"api_key": []}, {"api_key_x-hall-key": []}],
+        ),
     ],
 )
 def test_a_requirement_is_a_list_of_ways_in(requirement, written):
@@ -83,7 +87,7 @@ def test_some_of_the_default_places_only_cannot_be_said():
     made = security(some)
 
     assert made.secured(some).security == [{"api_key": []}]
-    assert [remark.partition(",")[0] for remark in made.remarks] == ["API keys are taken from query 'key' only"]
+    assert [remark.partition(" cannot")[0] for remark in made.remarks] == ["API keys in query 'key'"]
 
 
 @pytest.mark.parametrize(
