@@ -31,7 +31,7 @@ class Mapping:
         self.credentials = credentials
         self.filled: set[str] = set()
         operation = claim.operation
-        self.is_own_path = operation.method == "POST" and operation.template.text == method.rpc.path
+        self.is_own_path = claim.called == method.rpc.path
         self.place = Place(operation.file, operation.line, claim.node.document.findings)
 
     def rule(self) -> http_pb2.HttpRule | None:

@@ -63,9 +63,9 @@ class Names:
 
     def meant(self, claim: Claim) -> str:
         """The selector of the RPC whose name or path an operation has; '' (and a finding) if there is not just one."""
-        operation, written = claim.operation, claim.operation_id
-        if operation.method == "POST" and operation.template.text in self.by_path:
-            return self.by_path[operation.template.text]
+        if claim.called in self.by_path:
+            return self.by_path[claim.called]
+        written = claim.operation_id
         found = self.by_id.get(written) or self.by_id.get(written[:1].upper() + written[1:]) or []
         if len(found) > 1:
             message = f"the operationId '{written}' is a method of {len(found)} services"

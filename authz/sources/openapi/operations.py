@@ -146,7 +146,7 @@ class Walk:
             line=above.line,
         )
         self.reading.operations.append(operation)
-        if claimed := claim(operation, node, declared.nodes, above.order):
+        if claimed := claim(operation, path, node, declared.nodes, above.order):
             self.reading.claims.append(claimed)
 
     def upgrades(self, node: Node, method: str, above: Above) -> bool:

@@ -25,11 +25,12 @@ class Named:
 class Claim:
     """An operation that names its RPC, or that may name it by its operationId because its backend takes gRPC calls.
 
-    `parameters` are its own and its path's, references followed. `order` sorts the claims of a document as they stand
-    in it.
+    `path` is as the document has it, without the base path. `parameters` are its own and its path's, references
+    followed. `order` sorts the claims of a document as they stand in it.
     """
 
     operation: Operation
+    path: str
     node: Node
     named: Named
     parameters: tuple[Node, ...]
@@ -42,17 +43,24 @@ class Claim:
         return written.strip() if isinstance(written, str) else ""
 
     @property
+    def called(self) -> str:
+        """The path of gRPC calls that the operation describes, if it describes any; no base path is before it."""
+        return self.path if self.operation.method == "POST" else ""
+
+    @property
     def key(self) -> str:
         """Where findings about the RPC stand: the field that names it."""
         return _KEY if self.named.rpc else "operationId"
 
 
-def claim(operation: Operation, node: Node, parameters: tuple[Node, ...], order: tuple[int, int]) -> Claim | None:
+def claim(
+    operation: Operation, path: str, node: Node, parameters: tuple[Node, ...], order: tuple[int, int]
+) -> Claim | None:
     """What an operation says of its RPC; None if it says nothing."""
     named = _named(node)
     if named is None or not (named.rpc or operation.backend.address.startswith("grpc")):
         return None
-    return Claim(operation, node, named, parameters, order)
+    return Claim(operation, path, node, named, parameters, order)
 
 
 def _named(node: Node) -> Named | None:

@@ -502,3 +502,14 @@ def test_a_thousand_operations_take_no_longer_each(shop, tmp_path):
 
     # A schema that all of them share is judged, and complained of, once.
     assert [one.code for one in compiled.findings] == ["grpc-body"]
+
+
+def test_no_base_path_stands_before_the_path_of_grpc_calls(shop):
+    document = """\
+    basePath: /v1
+    paths:
+      /shop.v1.Items/Upload:
+        post: {operationId: up, x-authz-grpc: shop.v1.Items/Upload}
+    """
+
+    assert [one.template.text for one in of(only(shop(document)), "Items.Upload")] == ["/shop.v1.Items/Upload"]

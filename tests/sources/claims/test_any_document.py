@@ -1,0 +1,130 @@
+"""Whatever a document that names RPCs holds, it ends in configs or findings, never in a traceback."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from authz.model.service import SourceText
+from authz.sources import compile_texts, service_json
+from authz.sources.lint import RULES
+
+CODES = {rule.code for rule in RULES}
+ITEM: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "format": "int64"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "color": {"type": "string", "enum": ["RED"]},
+        "parent": {"$ref": "#/components/schemas/Item"},
+    },
+}
+DOCUMENT: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "Shop", "version": "1.0.0"},
+    "servers": [{"url": "https://shop.example.com/v1"}, {"url": "wss://shop.example.com/v1"}],
+    "x-google-api-management": {"backends": {"grpc": {"address": "grpc://items.example.com", "disable_auth": True}}},
+    "x-google-backend": "grpc",
+    "components": {"schemas": {"Item": {"allOf": [ITEM]}}},
+    "paths": {
+        "/items/{itemId}": {
+            "parameters": [{"name": "itemId", "in": "path", "required": True, "schema": {"type": "string"}}],
+            "get": {
+                "operationId": "getItem",
+                "x-authz-grpc": "shop.v1.Items/Get",
+                "parameters": [{"name": "tags", "in": "query", "schema": {"type": "array", "items": {}}}],
+                "responses": {"200": {"content": {"application/json": {"schema": ITEM}}}},
+            },
+            "put": {"operationId": "Annotated"},
+        },
+        "/items": {
+            "post": {
+                "operationId": "addItem",
+                "x-authz-grpc": {"method": "shop.v1.Items/Add", "body": "item"},
+                "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Item"}}}},
+                "x-authz-stream-timeout": 20,
+            },
+        },
+        "/shop.v1.Items/Upload": {"post": {"operationId": "up"}},
+    },
+}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path] if path else []
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in items:
+        found += places(child, (*path, key))
+    return found
+
+
+def changed(path: tuple[Any, ...], value: Any) -> str:
+    result = copy.deepcopy(DOCUMENT)
+    target: Any = result
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = value
+    return json.dumps(result, indent=1) if len(path) % 2 else yaml.safe_dump(result)
+
+
+def check(proto: SourceText, text: str) -> None:
+    texts = [SourceText("a.yaml", text), proto]
+    result = compile_texts(texts, service="fallback.example.com")
+    assert all(one.code in CODES and one.message and one.line >= 0 for one in result.findings)
+    assert bool(result.errors) is not bool(result.configs)
+    assert all(service_json(config, texts) for config in result.configs)
+
+
+def test_the_untouched_document_compiles(proto: SourceText) -> None:
+    (config,) = compile_texts([SourceText("a.json", json.dumps(DOCUMENT)), proto]).configs
+
+    assert {one.selector for one in config.operations} >= {"shop.v1.Items.Get", "shop.v1.Items.Upload"}
+    assert all(one.rpc for one in config.operations)
+
+
+PLACES = [pytest.param(path, id="/".join(map(str, path))) for path in places(DOCUMENT)]
+SIMPLE = [None, True, 7.5, "", "text", [], [[]], {}, {"": {}}]
+
+
+@pytest.mark.parametrize("path", PLACES)
+def test_each_value_replaced(path: tuple[Any, ...], proto: SourceText) -> None:
+    for value in SIMPLE:
+        check(proto, changed(path, value))
+
+
+ANYTHING = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.sampled_from(["string", "array", "object", "*", "item", "shop.v1.Items/List", "#/components/schemas/Item"]),
+        st.text(max_size=6),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(
+                ["$ref", "allOf", "type", "properties", "items", "enum", "id", "method", "body", "schema", "in", "name"]
+            ),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(path=st.sampled_from(places(DOCUMENT)), value=ANYTHING)
+def test_any_value_anywhere(path: tuple[Any, ...], value: Any, proto: SourceText) -> None:
+    check(proto, changed(path, value))
