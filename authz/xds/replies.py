@@ -6,7 +6,6 @@ after its own taste in some cases; `GRPC_STATUS` has those in which we differ.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from envoy_data_plane.envoy.config.accesslog.v3 import (
@@ -43,6 +42,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import (
 from envoy_data_plane.google.protobuf import Struct
 
 from authz import wire
+from authz.xds.routes.actions import UNSAFE_PATH
 from authz.xds.rpc import switches
 
 SIDECAR_AWAY: Final = "UNAVAILABLE: The gateway cannot judge this call at the moment; try again soon."
@@ -73,30 +73,32 @@ def _mappers() -> list[ResponseMapper]:
     success = ResponseMapper(
         filter=_status(299, ComparisonFilterOp.LE), body_format_override=_as_it_is("application/json")
     )
-    grpc = ResponseMapper(filter=_is_grpc(), body_format_override=_as_it_is("text/plain"))
+    # Of a path that it cannot normalise, Envoy says nothing.
+    wordless = _all(_header(":path", "[^?]*%00.*"), _status(400))
+    unsafe = ResponseMapper(filter=wordless, body=DataSource(inline_string=UNSAFE_PATH))
     lost = ResponseMapper(filter=_sidecar_is_away(), body=DataSource(inline_string=SIDECAR_AWAY))
-    lost_for_grpc = replace(
-        grpc,
-        filter=_all(_is_grpc(), _sidecar_is_away()),
-        status_code=200,
-        body=lost.body,
-        headers_to_add=_grpc_status(GRPC_STATUS[503]),
-    )
     closed = ResponseMapper(filter=_upgrade_refused(), body=DataSource(inline_string=NO_UPGRADE))
     other_rpc = ResponseMapper(filter=_guard_refused(), status_code=404, body=DataSource(inline_string=OTHER_RPC))
-    # Whoever calls in gRPC sends POST and nothing else: a list of other methods does not help.
-    not_grpc = replace(
-        grpc,
-        filter=_all(_is_grpc(), _status(405)),
-        status_code=200,
-        body=DataSource(inline_string=NOT_GRPC),
-        headers_to_add=_grpc_status(GRPC_STATUS[405]),
-    )
-    by_status = [
-        replace(grpc, filter=_all(_is_grpc(), _status(status)), status_code=200, headers_to_add=_grpc_status(number))
-        for status, number in GRPC_STATUS.items()
+    in_grpc = [
+        _in_grpc(400, wordless, UNSAFE_PATH),
+        _in_grpc(503, _sidecar_is_away(), SIDECAR_AWAY),
+        # Whoever calls in gRPC sends POST and nothing else: a list of other methods does not help.
+        _in_grpc(405, _status(405), NOT_GRPC),
+        *(_in_grpc(status, _status(status)) for status in GRPC_STATUS),
+        ResponseMapper(filter=_is_grpc(), body_format_override=_as_it_is("text/plain")),
     ]
-    return [two_hosts, success, lost_for_grpc, not_grpc, *by_status, grpc, lost, closed, other_rpc]
+    return [two_hosts, success, *in_grpc, unsafe, lost, closed, other_rpc]
+
+
+def _in_grpc(status: int, when: AccessLogFilter, text: str = "") -> ResponseMapper:
+    """The grpc-status in place of an HTTP status. `text`: in place of what Envoy says."""
+    return ResponseMapper(
+        filter=_all(_is_grpc(), when),
+        status_code=200,
+        headers_to_add=_grpc_status(GRPC_STATUS[status]),
+        body=DataSource(inline_string=text) if text else None,
+        body_format_override=_as_it_is("text/plain"),
+    )
 
 
 def _grpc_status(number: int) -> list[HeaderValueOption]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,70 +14,19 @@ from google.protobuf import json_format
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from authz.admin import deploy, keys
-from authz.app import Gateway, wait_live
-from authz.model.service import SourceText
-from authz.sources.protos.packed import pack
-from authz.store.sql import open_store
-from harness import gateway, raw
-from harness.grpc_library import LIBRARY, Library, descriptors, message, messages
-from harness.grpc_stage import Callers, encoded, path_of
+from harness import raw, statuses
+from harness.grpc_library import LIBRARY, message, messages
+from harness.grpc_stage import encoded, path_of
 from harness.waiting import until
+from walks.rpc_place import HOST, JSON, Stage, a_stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-HOST = "library.example.test"
-JSON = ("content-type", "application/json")
-SERVICE = f"""
-type: google.api.Service
-config_version: 3
-name: {HOST}
-apis:
-- name: {LIBRARY}
-metrics:
-- name: reads
-  value_type: INT64
-  metric_kind: DELTA
-quota:
-  limits:
-  - {{name: reads, metric: reads, unit: "1/min/{{project}}", values: {{STANDARD: 2}}}}
-  metric_rules:
-  - {{selector: {LIBRARY}.GetShelf, metric_costs: {{reads: 1}}}}
-usage:
-  rules:
-  - {{selector: "*", allow_unregistered_calls: true}}
-  - {{selector: {LIBRARY}.GetShelf, allow_unregistered_calls: false}}
-"""
-
-
-class Stage(Callers):
-    running: gateway.Running
-
-    def key(self) -> tuple[str, str]:
-        """The key of a consumer who has not called yet, as a header."""
-        return "x-api-key", keys.create(self.running.store, f"c{time.monotonic_ns()}", now=time.time()).text
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def stage(tmp_path_factory: pytest.TempPathFactory, transport: str) -> AsyncIterator[Stage]:
-    async with Library().serving() as library:
-        directory = tmp_path_factory.mktemp("data")
-        chosen = gateway.settings(directory, backend=f"grpc://{library.address}", transport=transport)
-        run_dir = tmp_path_factory.mktemp("r")
-        with contextlib.closing(open_store(directory)) as store:
-            whole = Gateway(chosen, store, run_dir)
-            async with whole.running(), whole.envoy() as proxy:
-                made = deploy.deploy(store, sources(), now=time.time())
-                await wait_live(store, made)
-                await proxy.wait_ready()
-                there = Stage(chosen.port, library, HOST)
-                there.running = gateway.Running(chosen, store, whole, proxy)
-                yield there
-
-
-def sources() -> list[SourceText]:
-    compiled = SourceText("library.binpb", pack(descriptors(), ["library/v1/library.proto"]))
-    return [compiled, SourceText("library.yaml", SERVICE)]
+    async with a_stage(tmp_path_factory, transport) as there:
+        yield there
 
 
 def stub(channel: grpc.aio.Channel, rpc: str, kind: str, answer: str) -> Any:
@@ -247,6 +194,53 @@ async def test_every_binding_asks_for_the_same_key_and_takes_from_the_same_quota
     refused = await stage.rest("GET /v1/shelves/5", None, key)
     assert (refused.status, refused.json()["code"]) == (429, 429)
     assert refused.header("retry-after")
+
+
+@pytest.mark.parametrize("within", [True, False])
+async def test_whoever_is_refused_in_grpc_learns_when_to_come_back(
+    tmp_path_factory: pytest.TempPathFactory, transport: str, within: bool
+) -> None:
+    """Whether Check charges or RateLimit; callers in JSON have Retry-After and nothing of gRPC's."""
+    async with a_stage(tmp_path_factory, transport, quota_in_check=within) as stage:
+        key, request = stage.key(), encoded("ShelfRequest", shelf=5)
+        for _ in range(2):
+            assert await stage.grpc("GetShelf", request, metadata=[key]) == (0, "")
+        async with stage.channel() as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await channel.unary_unary(path_of("GetShelf"))(request, metadata=[key])
+        web = await stage.web("GetShelf", request, key)
+        text = await stage.web("GetShelf", request, key, text=True)
+        refused = [await stage.rest(line, {} if "POST" in line else None, key) for line in (
+            "GET /v1/shelves/5", "GET /v1/s/5", "POST /v1/shelves:find", f"POST /{LIBRARY}/GetShelf"
+        )]  # fmt: skip
+
+        trailers = [dict(caught.value.trailing_metadata() or ()), web.trailers, text.trailers]
+        for told in (statuses.read(one["grpc-status-details-bin"]) for one in trailers):
+            assert told
+            assert (told.code, told.message) == (8, caught.value.details())
+            assert told.reason == ("QUOTA_USED_UP", HOST)
+            assert told.retry_seconds
+            assert 0 < told.retry_seconds <= 60
+            ((subject, description),) = told.violations
+            assert subject.startswith("consumer:")
+            assert description == "The limit 'reads' of 2 per 60 s is used up."
+        for answer in refused:
+            assert (answer.status, answer.json()["code"]) == (429, 429)
+            assert answer.header("retry-after")
+            assert not [name for name, _ in answer.headers if name.startswith("grpc-")]
+
+
+async def test_a_refused_credential_has_a_reason_that_machines_read(stage: Stage) -> None:
+    for metadata, status, reason in (((), 16, "KEY_MISSING"), ((("x-api-key", "no"),), 3, "KEY_INVALID")):
+        async with stage.channel() as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await channel.unary_unary(path_of("GetShelf"))(b"", metadata=metadata)
+        native = statuses.read(dict(caught.value.trailing_metadata() or ())["grpc-status-details-bin"])
+        web = await stage.web("GetShelf", b"", *metadata)
+
+        assert native == statuses.read(web.trailers["grpc-status-details-bin"])
+        assert native
+        assert (native.code, native.reason, native.retry_seconds) == (status, (reason, HOST), None)
 
 
 # -- a random message travels unchanged -----------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def _retry(policy: RetryPolicy, settings: Settings) -> None:
     policy.num_retries.value = settings.retry_count
 
 
-def quota(names: dict[str, str], *, checked: bool) -> RateLimitPerRoute:
+def quota(names: dict[str, str], *, checked: bool, in_grpc: bool) -> RateLimitPerRoute:
     """One descriptor. Who is charged comes from Check where it runs, else from the connection."""
     per_route = RateLimitPerRoute()
     actions = per_route.rate_limits.add().actions
@@ -82,6 +82,9 @@ def quota(names: dict[str, str], *, checked: bool) -> RateLimitPerRoute:
         subject.default_value = wire.SUBJECT_MISSING
     else:
         actions.add().remote_address.SetInParent()
+    if in_grpc:
+        caller = actions.add().generic_key
+        caller.descriptor_key, caller.descriptor_value = wire.DESCRIPTOR_CALLER, wire.CALLER_GRPC
     return per_route
 
 

@@ -83,7 +83,11 @@ class Writer:
         self.logged = self.identity.metadata.filter_metadata[wire.ROUTE_METADATA].fields[wire.CONTEXT_OPERATION]
         self.check = ExtAuthzPerRoute()
         self.check.check_settings.context_extensions.update(names)
-        self.quotas = {checked: quota(names, checked=checked) for checked in (True, False)}
+        self.quotas = {
+            (checked, in_grpc): quota(names, checked=checked, in_grpc=in_grpc)
+            for checked in (True, False)
+            for in_grpc in (True, False)
+        }
 
     def branches(self, layer: int) -> Iterator[tree.Branch]:
         """Every template with the routes of its methods, the most specific template first."""
@@ -138,7 +142,7 @@ class Writer:
             yield from (path + method + what + self.no_rpc for path in exact)
             return
         if operation.is_rpc_path:
-            yield exact[0] + method + IS_GRPC + what + self.transcoding.off
+            yield exact[0] + method + IS_GRPC + what + self._in_grpc(operation) + self.transcoding.off
         yield pattern + method + IS_NOT_GRPC + what + self._transcoded(operation.rpc)
 
     def _transcoded(self, rpc: Rpc) -> bytes:
@@ -175,11 +179,23 @@ class Writer:
                 context[wire.CONTEXT_CHARGE] = "1"
             _switch_on(route, CHECK_FILTER, self.check)
         if metered and not at_once:
-            quota = self.quotas[checked]
-            quota.rate_limits[0].actions[OPERATION_ENTRY].generic_key.descriptor_value = selector
-            _switch_on(route, RATE_LIMIT_FILTER, quota)
+            self._ask(route, operation)
         if self._is_scripted(operation):
             _switch_on(route, translation.FILTER_NAME, translation.script_settings(operation))
+        return serialised(route)
+
+    def _ask(self, route: Route, operation: Operation, *, in_grpc: bool = False) -> None:
+        quota = self.quotas[needs_check(operation, self.settings), in_grpc]
+        quota.rate_limits[0].actions[OPERATION_ENTRY].generic_key.descriptor_value = operation.selector
+        _switch_on(route, RATE_LIMIT_FILTER, quota)
+
+    def _in_grpc(self, operation: Operation) -> bytes:
+        """What RateLimit is asked for callers in gRPC, in place of what it is for others; nothing where it is not."""
+        checked = needs_check(operation, self.settings)
+        if not operation.is_metered or (checked and self.settings.quota_in_check):
+            return b""
+        route = Route()
+        self._ask(route, operation, in_grpc=True)
         return serialised(route)
 
     def _action(self, operation: Operation) -> bytes:
