@@ -40,15 +40,15 @@ class Judge:
         self.fields = Fields()
         self.seen: dict[tuple[int, str, Way], Map] = {}
 
-    def message(self, schema: Node, message: Descriptor, way: Way, hint: str = "") -> None:
-        """Judge a schema whose values become a message. `hint` helps where none of its properties are fields."""
-        self._run(_Pair(schema, message), way, hint)
+    def message(self, schema: Node, message: Descriptor, way: Way) -> None:
+        """Judge a schema whose values become a message."""
+        self._run(_Pair(schema, message), way)
 
     def field(self, schema: Node, field: FieldDescriptor, way: Way) -> None:
         """Judge a schema whose values become a field."""
         self._run(_Pair(schema, field=field), way)
 
-    def _run(self, first: _Pair, way: Way, hint: str = "") -> None:
+    def _run(self, first: _Pair, way: Way) -> None:
         waiting = [first]
         while waiting:
             pair = waiting.pop()
@@ -56,8 +56,7 @@ class Judge:
                 if pair.field is not None:
                     waiting += self._field(found, pair.field, way, one=pair.one)
                 elif pair.message is not None:
-                    waiting += self._message(found, pair.message, way, hint)
-                hint = ""
+                    waiting += self._message(found, pair.message, way)
 
     def _new(self, pair: _Pair, way: Way) -> Node | None:
         """The schema behind a pair's reference; None if the pair was judged before or cannot be."""
@@ -71,12 +70,12 @@ class Judge:
         self.seen[key] = schema.value
         return schema
 
-    def _message(self, found: Shape, message: Descriptor, way: Way, hint: str) -> list[_Pair]:
+    def _message(self, found: Shape, message: Descriptor, way: Way) -> list[_Pair]:
         if is_plain(message):
             return []
         if found.types and "object" not in found.types:
             said = f"the schema is {_article(found)}, but {message.full_name} is an object in JSON"
-            found.node.report(way.type_code, said, hint or "Write 'type: object', or name another RPC.")
+            found.node.report(way.type_code, said, "Write 'type: object', or name another RPC.")
             return []
         known = self.fields.of(message)
         pairs = []
@@ -85,7 +84,7 @@ class Judge:
                 pairs.append(_Pair(schema, field=known[name]))
             elif schema.value.get(way.left_out) is not True:
                 said = f"the property '{name}' is no field of {message.full_name}"
-                found.places[name].report(way.name_code, said, hint or f"{listed(message)}.", name)
+                found.places[name].report(way.name_code, said, f"{listed(message)}.", name)
         return pairs
 
     def _field(self, found: Shape, field: FieldDescriptor, way: Way, *, one: bool) -> list[_Pair]:

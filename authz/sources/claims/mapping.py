@@ -43,7 +43,7 @@ class Mapping:
         self.check_answer()
         if self.is_own_path or not path:
             return None
-        http = http_pb2.HttpRule(body=body, response_body=self.claim.named.response_body)
+        http = http_pb2.HttpRule(body=body, response_body=self.answer())
         verb = self.claim.operation.method
         if verb in _VERBS:
             setattr(http, verb.lower(), path)
@@ -107,7 +107,7 @@ class Mapping:
             message = f"the body fills all of {self.request.full_name}, nothing is left for the query's '{name}'"
             parameter.report("grpc-query", message, hint, "name")
         elif isinstance(found, str):
-            hint = f"{listed(self.judge.fields.above(self.request, name))}; a field of a field is written with a dot."
+            hint = f"{listed(self.judge.fields.above(self.request, name))}."
             parameter.report("grpc-query", f"the query parameter '{name}' fills nothing: {found}", hint, "name")
         elif _dotted(found) in self.filled or found[0].name == body:
             message = f"the path or the body fills '{found[0].name}' already; the query's '{name}' cannot"
@@ -145,7 +145,12 @@ class Mapping:
         if schema is None:
             return
         if body == ALL:
-            self.judge.message(schema, self.request, Way.ASK, self.better(schema))
+            better = self.better(schema)
+            if better is not None:
+                self.report_better(better)
+                self.judge.field(schema, better, Way.ASK)
+            else:
+                self.judge.message(schema, self.request, Way.ASK)
         elif field is not None:
             self.judge.field(schema, field, Way.ASK)
 
@@ -170,19 +175,32 @@ class Mapping:
             content.report("grpc-body", message, "Write 'application/json', or bind a google.api.HttpBody.", kinds[0])
         return schema.child("schema") if schema else None
 
-    def better(self, schema: Node) -> str:
-        """Where the body of the whole request does not fit: which of its fields it would fit."""
+    def better(self, schema: Node) -> FieldDescriptor | None:
+        """Where nothing in a body is a field of the request: the field of it that has the most of what is in it."""
         found = shape(schema)
-        known = self.judge.fields.of(self.request)
-        if found is None or not found.properties or any(name in known for name in found.properties):
-            return ""
-        for field in self.request.fields:
-            if field.message_type is not None and not field.is_repeated:
-                below = self.judge.fields.of(field.message_type)
-                if all(name in below for name in found.properties):
-                    rpc = f"{self.method.rpc.service}/{self.method.rpc.method}"
-                    return f"The field '{field.name}' has it: 'x-authz-grpc: {{method: {rpc}, body: {field.name}}}'."
-        return ""
+        if found is None or not found.properties or found.properties.keys() & self.judge.fields.of(self.request).keys():
+            return None
+        fitting = {
+            len(found.properties.keys() & self.judge.fields.of(field.message_type).keys()): field
+            for field in reversed(self.request.fields)
+            if field.message_type is not None and not field.is_repeated
+        }
+        most = max(fitting, default=0)
+        return fitting[most] if most else None
+
+    def report_better(self, field: FieldDescriptor) -> None:
+        """Complain of a body that is one field of the request, not all of it."""
+        rpc = f"{self.method.rpc.service}/{self.method.rpc.method}"
+        message = f"the body is the field '{shown(field)}' of {self.request.full_name}, not the whole of it"
+        self.claim.node.report(
+            "grpc-body", message, f"Write 'x-authz-grpc: {{method: {rpc}, body: {field.name}}}'.", self.claim.key
+        )
+
+    def answer(self) -> str:
+        """The field of the response that is the answer; '' for the whole of it."""
+        written = self.claim.named.response_body
+        found = self.judge.fields.of(self.method.response).get(written)
+        return found.name if found is not None else written
 
     def check_answer(self) -> None:
         """Warn of properties of the answer that the RPC's response does not have."""

@@ -147,10 +147,21 @@ def _differ(first: Mapping, other: Mapping, key: str, differs: bool) -> None:
 
 def _check_backend(claim: Claim) -> None:
     """Complain of a gRPC backend that asks for what no RPC has."""
-    node, backend = claim.node, claim.operation.backend
-    value = node.value.get(_BACKEND)
-    if not is_rest(backend):
-        check_grpc_backend(Node(node.document, value, f"'{_BACKEND}'") if isinstance(value, Map) else node, backend)
+    if not is_rest(claim.operation.backend):
+        check_grpc_backend(_declared(claim.node), claim.operation.backend)
+
+
+def _declared(node: Node) -> Node:
+    """Where the backend of an operation is declared: there, at the root, or among the root's backends."""
+    root = Node(node.document, node.document.root, "the document")
+    holder = node if _BACKEND in node else root
+    value = holder.value.get(_BACKEND)
+    if isinstance(value, str):
+        above: object = root.value.get("x-google-api-management")
+        for key in ("backends", value):
+            above = above.get(key) if isinstance(above, Map) else None
+        value = above
+    return Node(node.document, value, f"'{_BACKEND}'") if isinstance(value, Map) else holder
 
 
 def _place(claim: Claim) -> Place:

@@ -20,6 +20,7 @@ class Names:
         self.owners: dict[str, str] = {}
         self.by_id: dict[str, list[str]] = {}
         self.by_path: dict[str, str] = {}
+        self.short: list[str] = []
         for service in services:
             self._add(service)
 
@@ -28,6 +29,7 @@ class Names:
             return
         names = [method.name for method in service.proto.method]
         self.services[service.name] = names
+        self.short += names
         for name in names:
             selector = f"{service.name}.{name}"
             self.owners[selector] = service.name
@@ -73,7 +75,9 @@ class Names:
             claim.node.report("grpc-ambiguous", message, hint, claim.key)
         elif not found:
             message = f"the operationId '{written}' is no RPC: requests reach a gRPC backend as they are"
-            claim.node.report("grpc-unnamed", message, f"{_REMEDY}, or give the operation an http backend.", claim.key)
+            near = get_close_matches(written, self.short[:100], 1, 0.8)
+            remedy = f"Write 'operationId: {near[0]}'" if near else _REMEDY
+            claim.node.report("grpc-unnamed", message, f"{remedy}, or give the operation an http backend.", claim.key)
         return found[0] if len(found) == 1 else ""
 
 

@@ -22,13 +22,17 @@ class Said:
         self.documents = documents
         self.services = {service.name: service for service in services}
         names = Names(self.services.values())
+        self.wrong: list[Claim] = []
         self.owners: dict[str, dict[str, None]] = {}
         self.selectors: dict[int, str] = {}
         for reading in documents:
             for claim in reading.claims:
-                if claim.named.rpc and (selector := names.said(claim)):
+                selector = names.said(claim) if claim.named.rpc else ""
+                if selector:
                     self.selectors[id(claim)] = selector
                     self.owners.setdefault(names.owners[selector], {})[reading.host] = None
+                elif claim.named.rpc:
+                    self.wrong.append(claim)
 
     @property
     def hosts(self) -> dict[str, dict[str, Service]]:
@@ -55,9 +59,9 @@ class Said:
         return (reading for reading in self.documents if reading.host == host)
 
 
-def take(claimed: Claimed, documents: Iterable[Reading]) -> None:
+def take(claims: Iterable[Claim], documents: Iterable[Reading]) -> None:
     """Leave to the documents the operations that are no RPCs."""
-    taken = {id(claim.operation) for claims in claimed.values() for claim in claims}
+    taken = {id(claim.operation) for claim in claims}
     for reading in documents:
         reading.operations = [one for one in reading.operations if id(one) not in taken]
 

@@ -41,6 +41,8 @@ def read(
             yaml.root.report("descriptors-missing", message, hint, "apis")
         return []
     said = Said(documents, _by_name(found for packed in sets for found in all_services(packed)).values())
+    # What they are to be is unknown: they stand in nobody's way.
+    take(said.wrong, documents)
     return [reading for group in _groups(sets, yamls, said, service, findings) for reading in group.readings()]
 
 
@@ -183,7 +185,7 @@ class _Group:
                 by_service[method.rpc.service].operations += described.operations
         for reading in by_service.values() if self.claimed else ():
             reading.api = reading.api if reading.operations else Api("", "")
-        take(self.claimed, self.documents)
+        take((claim for claims in self.claimed.values() for claim in claims), self.documents)
         rulings.report_unmatched([method.selector for method in methods])
         check_providers(self.yamls, {name for yaml in self.yamls for name in yaml.reading.providers})
         if methods:

@@ -115,6 +115,12 @@ BODY = "parameters: [{in: body, name: NAME, schema: {type: object}}]"
             {"post": "/items", "body": "*"},
         ),
         (
+            "/covers/{item_id}",
+            "get",
+            "x-authz-grpc: {method: shop.v1.Items/Cover, responseBody: frontImage}",
+            {"get": "/covers/{item_id}", "responseBody": "front_image"},
+        ),
+        (
             "/all",
             "put",
             f"x-authz-grpc: shop.v1.Items/Everything\n      {BODY.replace('NAME', 'anItem')}",
@@ -265,9 +271,9 @@ def test_beside_a_document_that_names_rpcs_the_others_need_a_rule_or_apis(shop):
         "shop.v1.Items.List",
         "shop.v1.Items.Annotated",
     }
-    assert places(compiled, "grpc-unserved") == [("shop.proto", 23), ("shop.proto", 39)]
+    assert places(compiled, "grpc-unserved") == [("shop.proto", 23), ("shop.proto", 41)]
     (items, shelves) = (one.message for one in compiled.findings if one.code == "grpc-unserved")
-    assert "Add, Watch, Upload, Picture, Everything of shop.v1.Items" in items
+    assert "Add, Watch, Upload, Picture, Everything, Cover of shop.v1.Items" in items
     assert "Get of shop.v1.Shelves" in shelves
     assert "shop.v1.Shelves" not in {api.name for api in compiled.configs[0].apis}
 
