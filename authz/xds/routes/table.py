@@ -110,6 +110,10 @@ def _nowhere() -> VirtualHost:
 
 
 def _headers(table: RouteConfiguration, settings: Settings) -> None:
+    if settings.operation_name_header:
+        # Once for all: a route's name is its operation's selector.
+        name = wire.upstream_headers(settings.header_prefix)[wire.OPERATION_NAME]
+        table.request_headers_to_add.append(header(name, "%ROUTE_NAME%"))
     add, append = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD, HeaderValueOption.APPEND_IF_EXISTS_OR_ADD
     for name, target, action in (
         ("add_request_headers", table.request_headers_to_add, add),

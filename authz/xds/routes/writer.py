@@ -77,9 +77,6 @@ class Writer:
         self.nobody = serialised(self.identity) + transcoding.off
         if settings.strict_transport_security:
             self.identity.response_headers_to_add.append(header("strict-transport-security", HSTS))
-        if settings.operation_name_header:
-            name = wire.upstream_headers(settings.header_prefix)[wire.OPERATION_NAME]
-            self.identity.request_headers_to_add.append(header(name, ""))
         self.logged = self.identity.metadata.filter_metadata[wire.ROUTE_METADATA].fields[wire.CONTEXT_OPERATION]
         self.check = ExtAuthzPerRoute()
         self.check.check_settings.context_extensions.update(names)
@@ -166,8 +163,6 @@ class Writer:
         settings, route, selector = self.settings, self.identity, operation.selector
         route.name = selector
         self.logged.string_value = selector
-        for told in route.request_headers_to_add:
-            told.header.value = selector.replace("%", "%%")
         route.typed_per_filter_config.clear()
         checked, metered = needs_check(operation, settings), operation.is_metered
         at_once = checked and metered and settings.quota_in_check

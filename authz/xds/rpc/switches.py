@@ -41,10 +41,6 @@ OWN_STATUS: Final = "x-authz-grpc-status"
 ON: Final = FilterConfig()
 ON.config.SetInParent()
 
-_GRPC_HEADERS: Final = ("grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-accept-encoding")
-"""What the transcoder leaves on an answer, and means nothing outside gRPC."""
-
-
 @cache
 def off(*names: str) -> bytes:
     """The part of a route, serialised, that turns filters off."""
@@ -67,7 +63,9 @@ _OWN_STATUS_SHOWN: Final = Mutation()
 _OWN_STATUS_SHOWN.append.header.key = "grpc-status"
 _OWN_STATUS_SHOWN.append.header.value = f"%RESP({OWN_STATUS})%"
 _OWN_STATUS_SHOWN.append.append_action = HeaderValueOption.OVERWRITE_IF_EXISTS
-_CLEAN: Final = _mutations(*(Mutation(remove=name) for name in _GRPC_HEADERS))
+_CLEAN: Final = _mutations(Mutation())
+_CLEAN.mutations.response_mutations[0].remove_on_match.key_matcher.prefix = "grpc-"
+"""The transcoder leaves some of gRPC's headers on an answer, where they mean nothing."""
 
 
 def transcoded(rpc: Rpc, own: GrpcJsonTranscoder | None = None) -> bytes:
