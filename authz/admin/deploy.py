@@ -13,7 +13,7 @@ from authz.model.findings import Finding
 from authz.model.inventory import Rollout, RolloutStatus
 from authz.model.service import ServiceConfig, SourceText
 from authz.sources import compile_texts
-from authz.store.base import Delivery, Store
+from authz.store.base import Delivery, Store, StoredConfig
 
 HEARTBEAT_SECONDS = 10.0
 """A gateway that has not been seen for so long does not run."""
@@ -88,21 +88,20 @@ def deploy(
 def _deploy(
     store: Store, config: ServiceConfig, texts: Sequence[SourceText], *, force: bool, now: float
 ) -> DeployedService:
-    before = _meaning_before(store, config.name)
+    before = current(store, config.name)
     own = [text for text in texts if text.file in config.documents]
     done = store.add_deployment(config.name, own, now, force=force)
     new = replace(config, id=done.config.id)
-    differences = changes(before, new) if before else ()
-    return DeployedService(new, done.is_new, done.rollout, done.rollout_is_new, differences)
+    # Gateways are at work from here on: what has changed is found out meanwhile.
+    return DeployedService(new, done.is_new, done.rollout, done.rollout_is_new, _changes(before, new))
 
 
-def _meaning_before(store: Store, service: str) -> ServiceConfig | None:
-    stored = current(store, service)
+def _changes(before: StoredConfig | None, new: ServiceConfig) -> tuple[Change, ...]:
     try:
-        return meaning(stored) if stored else None
+        return changes(meaning(before), new) if before else ()
     except StateError:
         # What cannot be read any more must not stand in the way of what replaces it.
-        return None
+        return ()
 
 
 def wait_live(
