@@ -25,11 +25,11 @@ def trailer(code: int, message: str, *details: Message) -> str:
 
 def reason(name: str, domain: str) -> Message:
     """Why, in one word that stays the same when sentences do not."""
-    return ErrorInfo(reason=name, domain=domain)
+    info: Message = ErrorInfo(reason=name, domain=domain)
+    return info
 
 
 def retry(seconds: int) -> Message:
     """How long to wait."""
-    info = RetryInfo()
-    info.retry_delay.seconds = seconds
+    info: Message = RetryInfo(retry_delay={"seconds": seconds})
     return info

@@ -41,6 +41,7 @@ from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher
 from envoy_data_plane.envoy.extensions.compression.brotli.compressor.v3 import Brotli
 from envoy_data_plane.envoy.extensions.compression.gzip.compressor.v3 import Gzip
 from envoy_data_plane.envoy.extensions.filters.common.set_filter_state.v3 import FilterStateValue
+from envoy_data_plane.envoy.extensions.filters.http.buffer.v3 import Buffer
 from envoy_data_plane.envoy.extensions.filters.http.compressor.v3 import Compressor
 from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import Cors
 from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import ExtAuthz
@@ -180,6 +181,9 @@ CHAIN: Final[tuple[Row, ...]] = (
     Row(CHECK, None, per_route=True),
     # How much is left? Reads what Check wrote, so it stands behind it; a call that is denied is never charged.
     Row(RATE_LIMIT, _rate_limit, per_route=True),
+    # Bodies of JSON are kept here until they are whole. The transcoder bounds what it keeps by chance only, as pieces
+    # come, and not at all what it makes of them; so nothing gets that far but what is small enough.
+    Row(switches.BUFFER, lambda _: Any.pack(Buffer(max_request_bytes=1)), per_route=True),
     # JSON to gRPC, after everybody has seen the request as the caller wrote it. Whatever RPC the transcoder found, none
     # passes but the one that Check has judged.
     Row(switches.TRANSCODER, lambda _: Any.pack(GrpcJsonTranscoder(proto_descriptor_bin=b"")), per_route=True),

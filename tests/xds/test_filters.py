@@ -41,6 +41,7 @@ def test_by_default_only_what_an_operation_may_ask_for_is_there_and_it_is_off() 
         switches.WEB: True,
         filters.CHECK: True,
         filters.RATE_LIMIT: True,
+        switches.BUFFER: True,
         switches.TRANSCODER: True,
         switches.GUARD: True,
         "authz.path_translation": True,

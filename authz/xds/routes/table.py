@@ -58,7 +58,8 @@ def build(inventory: Inventory, settings: Settings, cluster_of: ClusterOf) -> Ro
             name=service.name, domains=[domain, "*"] if service.name == default else [domain]
         )
         transcoding = Transcoding(service, settings)
-        for name, config in switches.for_host(transcoding.host).items() if transcoding.has_rpcs else ():
+        on = switches.for_host(transcoding.host, settings.transcoding_max_request_bytes)
+        for name, config in on.items() if transcoding.has_rpcs else ():
             host.typed_per_filter_config[name].Pack(config, deterministic=True)
         host.matcher.CopyFrom(_matcher(service, settings, cluster_of, transcoding))
     if default not in taken.values():

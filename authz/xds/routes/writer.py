@@ -70,6 +70,9 @@ class Writer:
         # What a host turns on for its RPCs, its other routes turn off.
         self.no_rpc = transcoding.off + (switches.off(switches.WEB, switches.HEADERS) if transcoding.has_rpcs else b"")
         self.transcoded: dict[Rpc, bytes] = {}
+        # A long query would be too much metadata for most backends; and keys may stand in it.
+        original = [] if settings.envoy_headers else [wire.ORIGINAL_PATH]
+        self.without_original = serialised(Route(request_headers_to_remove=original))
         self.methods: dict[str, bytes] = {ANY_METHOD: b""}
         names = {wire.CONTEXT_SERVICE: config.name, wire.CONTEXT_CONFIG: config.id, wire.CONTEXT_OPERATION: ""}
         self.identity = Route()
@@ -145,7 +148,8 @@ class Writer:
     def _transcoded(self, rpc: Rpc) -> bytes:
         """What all routes of an RPC for callers in JSON have in common."""
         if rpc not in self.transcoded:
-            self.transcoded[rpc] = switches.transcoded(rpc, self.transcoding.own(self.config, rpc))
+            own = self.transcoding.own(self.config, rpc)
+            self.transcoded[rpc] = switches.transcoded(rpc, own) + self.without_original
         return self.transcoded[rpc]
 
     def _denials(self, template: Template, allowed: Collection[str]) -> Iterator[bytes]:

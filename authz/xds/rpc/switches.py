@@ -19,6 +19,7 @@ from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutat
 from envoy.config.core.v3.base_pb2 import HeaderValueOption
 from envoy.config.rbac.v3 import rbac_pb2 as rules_pb2
 from envoy.config.route.v3.route_components_pb2 import FilterConfig, Route
+from envoy.extensions.filters.http.buffer.v3.buffer_pb2 import BufferPerRoute
 from envoy.extensions.filters.http.grpc_json_transcoder.v3.transcoder_pb2 import GrpcJsonTranscoder
 from envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2 import HeaderMutationPerRoute
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBACPerRoute
@@ -30,6 +31,7 @@ WEB: Final = "envoy.filters.http.grpc_web"
 HEADERS: Final = "authz.grpc_headers"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
 GUARD: Final = "envoy.filters.http.rbac"
+BUFFER: Final = "envoy.filters.http.buffer"
 
 ORIGINAL_METHOD: Final = "x-envoy-original-method"
 """How the transcoder marks the requests that it has changed. Nobody else can: such headers are removed on arrival."""
@@ -41,16 +43,21 @@ OWN_STATUS: Final = "x-authz-grpc-status"
 ON: Final = FilterConfig()
 ON.config.SetInParent()
 
+
 @cache
 def off(*names: str) -> bytes:
     """The part of a route, serialised, that turns filters off."""
     return _part(dict.fromkeys(names, FilterConfig(disabled=True)))
 
 
-def for_host(transcoder: GrpcJsonTranscoder | None) -> Mapping[str, Message]:
-    """What a host with RPCs turns on for all of its routes, until one turns it off."""
+def for_host(transcoder: GrpcJsonTranscoder | None, most: int) -> Mapping[str, Message]:
+    """What a host with RPCs turns on for all of its routes, until one turns it off. `most`: bytes of a body."""
     on: dict[str, Message] = {WEB: ON, HEADERS: _mutations(_OWN_STATUS_SHOWN, Mutation(remove=OWN_STATUS))}
-    return on | ({TRANSCODER: transcoder} if transcoder else {})
+    if transcoder is None:
+        return on
+    whole = BufferPerRoute()
+    whole.buffer.max_request_bytes.value = most
+    return on | {TRANSCODER: transcoder, BUFFER: whole}
 
 
 def _mutations(*mutations: Mutation) -> HeaderMutationPerRoute:

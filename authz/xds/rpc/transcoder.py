@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator
 
 from envoy.extensions.filters.http.grpc_json_transcoder.v3.transcoder_pb2 import GrpcJsonTranscoder
 from google.api import annotations_pb2
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorSet
 
 from authz.model.auth import DEFAULT_KEY_PLACES, Place, PlaceKind
 from authz.model.inventory import LiveService
 from authz.model.service import Rpc, ServiceConfig
 from authz.settings import Settings
 from authz.xds.rpc import switches
-from authz.xds.rpc.closure import Closures
+from authz.xds.rpc.closure import BODY, Closures
 
 
 class Transcoding:
@@ -41,7 +41,7 @@ class Transcoding:
     @property
     def off(self) -> bytes:
         """The part of a route, serialised, for which the host's configuration does not hold."""
-        return switches.off(switches.TRANSCODER) if self._host else b""
+        return switches.off(switches.TRANSCODER, switches.BUFFER) if self._host else b""
 
     def own(self, config: ServiceConfig, rpc: Rpc) -> GrpcJsonTranscoder | None:
         """What a route of this config needs instead of its host's; None if the host's is right for it."""
@@ -97,17 +97,31 @@ class Transcoding:
 
 
 def _with_own_paths(descriptors: bytes) -> bytes:
-    """Descriptors that bind each RPC to its own path, too. Envoy does so by itself for those without any rule only."""
+    """Descriptors that bind each RPC to its own path, too. Envoy does so by itself for those without any rule only.
+
+    An RPC with a field that takes bodies of any kind has none: Envoy asks an RPC's first rule whether its bodies are
+    JSON, so it would put the JSON of the whole message into that field.
+    """
     files = FileDescriptorSet.FromString(descriptors)
+    raw = {found for file in files.file for found in _raw(f".{file.package}".rstrip("."), file.message_type)}
     for file in files.file:
         for service in file.service:
             path = f"/{file.package}.{service.name}/" if file.package else f"/{service.name}/"
             for method in service.method:
                 if method.options.HasExtension(annotations_pb2.http):
                     rule = method.options.Extensions[annotations_pb2.http]
-                    if path + method.name not in {rule.post, *(one.post for one in rule.additional_bindings)}:
+                    known = {rule.post, *(one.post for one in rule.additional_bindings)}
+                    if path + method.name not in known and (method.input_type, rule.body) not in raw:
                         rule.additional_bindings.add(post=path + method.name, body="*")
     return bytes(files.SerializeToString(deterministic=True))
+
+
+def _raw(scope: str, messages: Iterable[DescriptorProto]) -> Iterator[tuple[str, str]]:
+    """The fields that hold bodies of any kind: the names of message and field."""
+    for message in messages:
+        name = f"{scope}.{message.name}"
+        yield from ((name, field.name) for field in message.field if field.type_name == BODY)
+        yield from _raw(name, message.nested_type)
 
 
 def _services(config: ServiceConfig) -> list[str]:
