@@ -36,11 +36,11 @@ class Said:
 
     @property
     def hosts(self) -> dict[str, dict[str, Service]]:
-        """The services that documents of each host name."""
+        """The services that documents of each host name, in the order of the protos."""
         found: dict[str, dict[str, Service]] = {}
-        for name, hosts in self.owners.items():
-            for host in hosts:
-                found.setdefault(host, {})[name] = self.services[name]
+        for name, service in self.services.items():
+            for host in self.owners.get(name, ()):
+                found.setdefault(host, {})[name] = service
         return found
 
     def claimed(self, host: str, served: Iterable[Service]) -> Claimed:

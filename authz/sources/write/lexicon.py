@@ -31,10 +31,13 @@ class Lexicon:
     def __init__(self, descriptors: bytes, texts: Iterable[SourceText]) -> None:
         self.pool = descriptor_pool.DescriptorPool()
         self.rules: dict[str, http_pb2.HttpRule] = {}
+        self.methods: dict[str, int] = {}
         self.files = tuple(FileDescriptorSet.FromString(descriptors).file)
         for file in self.files:
             self.pool.AddSerializedFile(file.SerializeToString())
             self.rules |= _rules(file)
+            for name in _methods(file):
+                self.methods[name] = len(self.methods)
         self.comments: dict[str, str] = {}
         for text in texts:
             packed = unpack(text, Findings()) if is_packed(text.text) else None
@@ -44,6 +47,10 @@ class Lexicon:
     def method(self, rpc: Rpc) -> MethodDescriptor:
         """The descriptor of an RPC."""
         return self.pool.FindServiceByName(rpc.service).FindMethodByName(rpc.method)
+
+    def place(self, selector: str) -> int:
+        """The number of a method among all methods, in the order of the protos."""
+        return self.methods.get(selector, len(self.methods))
 
     def bindings(self, selector: str) -> Sequence[http_pb2.HttpRule]:
         """The http rules of a method, the primary one first; none if it is called over gRPC only."""
@@ -72,6 +79,11 @@ def field(message: Descriptor, path: str) -> FieldDescriptor | None:
             return None
         message = found.message_type
     return message.fields_by_name.get(last)
+
+
+def _methods(file: FileDescriptorProto) -> Iterator[str]:
+    prefix = f"{file.package}." if file.package else ""
+    return (f"{prefix}{service.name}.{method.name}" for service in file.service for method in service.method)
 
 
 def _rules(file: FileDescriptorProto) -> dict[str, http_pb2.HttpRule]:

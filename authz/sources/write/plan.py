@@ -49,15 +49,20 @@ class Plan:
     def __init__(self, config: ServiceConfig, lexicon: Lexicon) -> None:
         self.lexicon = lexicon
         self.remarks: list[str] = []
-        methods: dict[str, list[Operation]] = {}
-        for operation in config.operations:
-            if operation.rpc:
-                methods.setdefault(operation.selector, []).append(operation)
+        methods = self._methods(config)
         self.tags = _tags([operations[0].rpc.service for operations in methods.values() if operations[0].rpc])
         self.taken: set[str] = set()
         chains = [list(self._method(operations)) for operations in methods.values()]
         self.operations = self._ordered(chains)
         self._remark_on_others(config)
+
+    def _methods(self, config: ServiceConfig) -> dict[str, list[Operation]]:
+        """The operations of each RPC, in the order of the protos: what names them may have another."""
+        methods: dict[str, list[Operation]] = {}
+        for operation in config.operations:
+            if operation.rpc:
+                methods.setdefault(operation.selector, []).append(operation)
+        return {selector: methods[selector] for selector in sorted(methods, key=self.lexicon.place)}
 
     def _method(self, operations: Sequence[Operation]) -> Iterator[Planned]:
         rules = {pattern(rule): rule for rule in self.lexicon.bindings(operations[0].selector)}

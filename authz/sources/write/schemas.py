@@ -170,15 +170,19 @@ class Schemas:
 
 
 def leaves(message: Descriptor, deepest: int) -> Iterator[tuple[FieldDescriptor, ...]]:
-    """Every way down to a field that is no message, or one whose JSON is a text; through no message twice."""
+    """Every way down to a field that is no message, or a single one whose JSON is a text; through no message twice."""
 
     def down(within: Descriptor, above: tuple[FieldDescriptor, ...]) -> Iterator[tuple[FieldDescriptor, ...]]:
         for one in within.fields:
             way = (*above, one)
             inner = one.message_type
-            if inner is None or inner.full_name in _WRAPPERS or inner.full_name in _TEXTS:
+            if inner is None:
                 yield way
-            elif not one.is_repeated and inner.full_name not in _SPECIAL and len(way) < deepest:
+            elif one.is_repeated or inner.full_name in _SPECIAL.keys() - _TEXTS.keys():
+                continue
+            elif inner.full_name in _WRAPPERS or inner.full_name in _TEXTS:
+                yield way
+            elif len(way) < deepest:
                 entered = {message.full_name, *(part.message_type.full_name for part in above if part.message_type)}
                 if inner.full_name not in entered:
                     yield from down(inner, way)
