@@ -37,6 +37,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     TypedExtensionConfig,
 )
 from envoy_data_plane.envoy.config.ratelimit.v3 import RateLimitServiceConfig
+from envoy_data_plane.envoy.config.rbac.v3 import Rbac as Rules
 from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher
 from envoy_data_plane.envoy.extensions.compression.brotli.compressor.v3 import Brotli
 from envoy_data_plane.envoy.extensions.compression.gzip.compressor.v3 import Gzip
@@ -45,6 +46,7 @@ from envoy_data_plane.envoy.extensions.filters.http.buffer.v3 import Buffer
 from envoy_data_plane.envoy.extensions.filters.http.compressor.v3 import Compressor
 from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import Cors
 from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import ExtAuthz
+from envoy_data_plane.envoy.extensions.filters.http.grpc_json_reverse_transcoder.v3 import GrpcJsonReverseTranscoder
 from envoy_data_plane.envoy.extensions.filters.http.grpc_json_transcoder.v3 import GrpcJsonTranscoder
 from envoy_data_plane.envoy.extensions.filters.http.grpc_web.v3 import GrpcWeb
 from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import HeaderMutation as HeaderMutationFilter
@@ -59,6 +61,7 @@ from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import Previ
 from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatcher
 from envoy_data_plane.envoy.type.v3 import HttpStatus, Percent, StatusCode
 from envoy_data_plane.google.protobuf import Any
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import Message
 
 from authz import wire
@@ -69,7 +72,7 @@ from authz.model.paths import quote
 from authz.settings import Settings
 from authz.xds import translation
 from authz.xds.clusters import operations, watched
-from authz.xds.rpc import switches
+from authz.xds.rpc import answers, reverse, switches
 
 CORS: Final = "envoy.filters.http.cors"
 CHECK: Final = "envoy.filters.http.ext_authz"
@@ -144,6 +147,17 @@ def _rate_limit(settings: Settings) -> Any:
     )
 
 
+def _reverse(_: Settings) -> Any:
+    """Routes have descriptors of their own; Envoy wants some here, too."""
+    none = FileDescriptorSet()
+    none.file.add(name="none.proto")
+    return Any.pack(GrpcJsonReverseTranscoder(descriptor_binary=none.SerializeToString()))
+
+
+def _lua(script: str) -> Any:
+    return Any.pack(Lua(default_source_code=DataSource(inline_string=script), clear_route_cache=False))
+
+
 def _method(settings: Settings) -> Any:
     return _retold(translation.method_filter(settings))
 
@@ -188,6 +202,12 @@ CHAIN: Final[tuple[Row, ...]] = (
     # passes but the one that Check has judged.
     Row(switches.TRANSCODER, lambda _: Any.pack(GrpcJsonTranscoder(proto_descriptor_bin=b"")), per_route=True),
     Row(switches.GUARD, lambda _: Any.pack(Rbac()), per_route=True),
+    # The other way round: gRPC to REST. The call becomes a request, which is matched anew; none passes but on a route
+    # of the RPC that Check has judged. The script above the transcoder sets right what it makes of answers.
+    Row(reverse.ANSWERS, lambda _: _lua(answers.SCRIPT), per_route=True),
+    Row(reverse.FILTER, _reverse, per_route=True),
+    Row(reverse.TEACHER, lambda _: Any.pack(HeaderMutationFilter()), per_route=True),
+    Row(reverse.GUARD, lambda _: Any.pack(Rbac(rules=Rules())), per_route=True),
     # The path as the backend wants it, after everybody has seen the path as the caller wrote it.
     Row(translation.FILTER_NAME, _translation, per_route=True),
     Row("envoy.filters.http.router", _router),

@@ -6,7 +6,9 @@ after its own taste in some cases; `GRPC_STATUS` has those in which we differ.
 
 from __future__ import annotations
 
-from typing import Final
+from base64 import b64encode
+from dataclasses import replace
+from typing import Any, Final
 
 from envoy_data_plane.envoy.config.accesslog.v3 import (
     AccessLogFilter,
@@ -43,13 +45,14 @@ from envoy_data_plane.google.protobuf import Struct
 
 from authz import wire
 from authz.xds.routes.actions import UNSAFE_PATH
-from authz.xds.rpc import switches
+from authz.xds.rpc import answers, switches
 
 SIDECAR_AWAY: Final = "UNAVAILABLE: The gateway cannot judge this call at the moment; try again soon."
 NO_UPGRADE: Final = "This path is not open to WebSocket, nor to any other upgrade."
 NOT_GRPC: Final = "This path is for JSON; gRPC calls an RPC by its own path, /package.Service/Method."
 TOO_LARGE: Final = "The body is larger than this gateway makes an RPC of; send less at once, or call the RPC in gRPC."
 OTHER_RPC: Final = "The request is another operation's in one reading of its path than in another; write it plainly."
+OTHER_REQUEST: Final = "What this call says makes a request of another operation, or of no path of this RPC's."
 
 GRPC_STATUS: Final = {
     400: 3, 401: 16, 403: 7, 404: 12, 405: 12, 408: 4, 413: 8, 429: 8, 500: 13, 502: 14, 503: 14, 504: 4,
@@ -91,7 +94,7 @@ def _mappers() -> list[ResponseMapper]:
     too_large = ResponseMapper(
         filter=_all(_status(413), _transcoded(already=False)), body=DataSource(inline_string=TOO_LARGE)
     )
-    return [two_hosts, success, *in_grpc, unsafe, lost, closed, other_rpc, too_large]
+    return [two_hosts, success, *_for_reversed(), *in_grpc, unsafe, lost, closed, other_rpc, too_large]
 
 
 def _in_grpc(status: int, when: AccessLogFilter, text: str = "") -> ResponseMapper:
@@ -107,18 +110,70 @@ def _in_grpc(status: int, when: AccessLogFilter, text: str = "") -> ResponseMapp
 
 def _grpc_status(number: int) -> list[HeaderValueOption]:
     """The status twice: Envoy's gRPC-Web derives one from the HTTP status, whatever header is there by then."""
+    return _headers({"grpc-status": str(number), switches.OWN_STATUS: str(number)})
+
+
+def _headers(values: dict[str, str]) -> list[HeaderValueOption]:
     return [
         HeaderValueOption(
-            header=HeaderValue(key=name, value=str(number)),
+            header=HeaderValue(key=name, value=value),
             append_action=HeaderValueOptionHeaderAppendAction.ADD_IF_ABSENT,
         )
-        for name in ("grpc-status", switches.OWN_STATUS)
+        for name, value in values.items()
     ]
 
 
 def _is_grpc() -> AccessLogFilter:
     """Whether the caller speaks gRPC: behind the transcoder, requests in JSON have that content type, too."""
     return _all(_header("content-type", r"application/grpc(\+.*)?"), _transcoded(already=False))
+
+
+def _for_reversed() -> list[ResponseMapper]:
+    """For callers in gRPC whose calls have become requests, and who must not be told in the words of those.
+
+    Answers of that type pass the reverse transcoder as they are, and its script knows what gRPC-Web needs. But a 500 is
+    the transcoder's own, of an answer that it did not understand: no filter stands between that and the caller.
+    """
+    # The request was matched once more, and found no way, or another operation's.
+    no_way = AccessLogFilter(or_filter=OrFilter(filters=[_status(status) for status in (403, 404, 405)]))
+    unmade = _told(400, _all(_reversed(), no_way), body=DataSource(inline_string=OTHER_REQUEST))
+    lost = [
+        _told(500, _all(_reversed(answers.WEB, kind), _status(500)), body_format_override=frame)
+        for kind, frame in (
+            ("proto", _web_frame("+proto", _TRAILERS)),
+            ("text", _web_frame("-text", b64encode(_TRAILERS))),
+        )
+    ]
+    return [unmade, *lost, *(_told(status, _all(_reversed(), _status(status))) for status in GRPC_STATUS)]
+
+
+_WORDS: Final = f"grpc-status:{GRPC_STATUS[500]}\r\ngrpc-message:{answers.NOT_JSON}\r\n".encode()
+_TRAILERS: Final = b"\x80" + len(_WORDS).to_bytes(4, "big") + _WORDS
+
+
+def _web_frame(kind: str, frame: bytes) -> SubstitutionFormatString:
+    return SubstitutionFormatString(
+        text_format_source=DataSource(inline_bytes=frame), content_type=f"application/grpc-web{kind}"
+    )
+
+
+def _told(status: int, when: AccessLogFilter, **more: Any) -> ResponseMapper:
+    told = ResponseMapper(
+        filter=when,
+        status_code=200,
+        headers_to_add=_headers({"grpc-status": str(GRPC_STATUS[status])}),
+        body_format_override=_as_it_is("application/grpc"),
+    )
+    return replace(told, **more)
+
+
+def _reversed(key: str = answers.RPC, value: str = "") -> AccessLogFilter:
+    rpc = MetadataMatcher(
+        filter=answers.METADATA,
+        path=[MetadataMatcherPathSegment(key=key)],
+        value=ValueMatcher(string_match=StringMatcher(exact=value)) if value else ValueMatcher(present_match=True),
+    )
+    return AccessLogFilter(metadata_filter=MetadataFilter(matcher=rpc, match_if_key_not_found=False))
 
 
 def _upgrade_refused() -> AccessLogFilter:

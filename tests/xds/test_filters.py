@@ -16,7 +16,7 @@ from authz.model.service import Backend, PathTranslation, ServiceConfig
 from authz.settings import Settings
 from authz.xds import filters
 from authz.xds.replies import SIDECAR_AWAY
-from authz.xds.rpc import switches
+from authz.xds.rpc import reverse, switches
 from harness.dataplane import KEY, Sidecar, Start, an_inventory, an_operation
 from harness.http import Response, Upstream
 
@@ -44,6 +44,10 @@ def test_by_default_only_what_an_operation_may_ask_for_is_there_and_it_is_off() 
         switches.BUFFER: True,
         switches.TRANSCODER: True,
         switches.GUARD: True,
+        reverse.ANSWERS: True,
+        reverse.FILTER: True,
+        reverse.TEACHER: True,
+        reverse.GUARD: True,
         "authz.path_translation": True,
         "envoy.filters.http.router": False,
     }

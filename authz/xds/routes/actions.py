@@ -30,8 +30,8 @@ BAD_PREFLIGHT = (
 )
 
 
-def action(operation: Operation, settings: Settings, cluster: str) -> RouteAction:
-    """Where to, and for how long.
+def action(operation: Operation, settings: Settings, cluster: str, *, grpc: bool = False) -> RouteAction:
+    """Where to, and for how long. `grpc`: for calls in gRPC, whatever becomes of them on the way.
 
     A stream has no deadline, because Envoy's runs until the last byte of the answer; it may be silent for its timeout.
     Otherwise the idle timeout stays behind the deadline: 504 comes before 408.
@@ -41,7 +41,7 @@ def action(operation: Operation, settings: Settings, cluster: str) -> RouteActio
     streams = operation.stream_timeout > 0 or bool(rpc and (rpc.client_streaming or rpc.server_streaming))
     silence = settings.stream_idle_timeout if streams else max(deadline + 1, settings.stream_idle_timeout)
     _set(to.idle_timeout, operation.stream_timeout or silence)
-    if rpc is None:
+    if not grpc:
         _set(to.timeout, 0 if streams else deadline)
     else:
         # A caller's own deadline (grpc-timeout) holds if it is sooner; 0: whatever it is. Envoy has either this or the

@@ -27,7 +27,8 @@ from authz.xds.routes.actions import (
     quota,
     serialised,
 )
-from authz.xds.rpc import switches
+from authz.xds.rpc import reverse, switches
+from authz.xds.rpc.reverse import Reversal, Way
 from authz.xds.rpc.transcoder import Transcoding
 
 CHECK_FILTER = "envoy.filters.http.ext_authz"
@@ -63,6 +64,7 @@ class Writer:
     ) -> None:
         self.config = config
         self.transcoding = transcoding
+        self.reversal = Reversal(config, settings)
         self.settings = settings
         self.cluster_of = cluster_of
         self.share = serialised(Route(match=share))
@@ -137,13 +139,35 @@ class Writer:
         """
         if operation.method not in self.methods:
             self.methods[operation.method] = self._method(operation.method)
-        method, what = self.methods[operation.method], self._action(operation) + self._identity(operation)
-        if operation.rpc is None:
+        method, way, rpc = self.methods[operation.method], self.reversal.way(operation.rpc), operation.rpc
+        if isinstance(way, Way) and way.leads_to(operation):
+            yield from self._made(way, exact)
+        if way and operation.is_rpc_path:
+            yield from self._called(way, exact[0] + method, pattern + method)
+            return
+        what = self._action(operation, grpc=operation.speaks_grpc) + self._identity(operation)
+        if rpc is None or not operation.speaks_grpc:
             yield from (path + method + what + self.no_rpc for path in exact)
             return
         if operation.is_rpc_path:
             yield exact[0] + method + IS_GRPC + what + self._in_grpc(operation) + self.transcoding.off
-        yield pattern + method + IS_NOT_GRPC + what + self._transcoded(operation.rpc)
+        yield pattern + method + IS_NOT_GRPC + what + self._transcoded(rpc)
+
+    def _called(self, way: Way | str, exact: bytes, pattern: bytes) -> Iterator[bytes]:
+        """The routes of an RPC's own path where its backend speaks REST: for calls in gRPC, and for nothing else."""
+        if isinstance(way, Way):
+            what = self._action(way.operation, grpc=True) + self._identity(way.operation)
+            what += self._in_grpc(way.operation) + self.reversal.called(way) + self.transcoding.off
+        else:
+            what = self._refusal(answer(404, way))
+        yield exact + IS_GRPC + what
+        yield pattern + IS_NOT_GRPC + self._refusal(answer(404, reverse.GRPC_ONLY))
+
+    def _made(self, way: Way, exact: Sequence[bytes]) -> Iterator[bytes]:
+        """The routes of the requests that calls become, in front of those for whoever sends such requests himself."""
+        method = self.methods[way.operation.method]
+        what = self._action(way.operation, grpc=True) + self._identity(way.operation) + self.reversal.made(way)
+        yield from (path + method + what + self.transcoding.off for path in exact)
 
     def _transcoded(self, rpc: Rpc) -> bytes:
         """What all routes of an RPC for callers in JSON have in common."""
@@ -197,21 +221,21 @@ class Writer:
         self._ask(route, operation, in_grpc=True)
         return serialised(route)
 
-    def _action(self, operation: Operation) -> bytes:
+    def _action(self, operation: Operation, *, grpc: bool) -> bytes:
         scripted = self._is_scripted(operation)
         rpc = operation.rpc
         streams = rpc and (rpc.client_streaming, rpc.server_streaming)
-        key = operation.backend, operation.stream_timeout, operation.websocket, scripted, streams
+        key = operation.backend, operation.stream_timeout, operation.websocket, scripted, streams, grpc
         if (done := self.actions.get(key)) is None:
-            route = Route(route=action(operation, self.settings, self.cluster_of(operation.backend)))
-            if translation.is_remote(operation.backend, self.settings) and not scripted and rpc is None:
+            route = Route(route=action(operation, self.settings, self.cluster_of(operation.backend), grpc=grpc))
+            if translation.is_remote(operation.backend, self.settings) and not scripted and not operation.speaks_grpc:
                 translation.rewrite(route, operation.backend)
             done = self.actions[key] = serialised(route)
         return done
 
     def _is_scripted(self, operation: Operation) -> bool:
         """An RPC's path is translated by nobody but the transcoder."""
-        remote = operation.rpc is None and translation.is_remote(operation.backend, self.settings)
+        remote = not operation.speaks_grpc and translation.is_remote(operation.backend, self.settings)
         return remote and translation.needs_script(operation)
 
 

@@ -125,7 +125,7 @@ def _raw(scope: str, messages: Iterable[DescriptorProto]) -> Iterator[tuple[str,
 
 
 def _services(config: ServiceConfig) -> list[str]:
-    return sorted({operation.rpc.service for operation in config.operations if operation.rpc})
+    return sorted({one.rpc.service for one in config.operations if one.rpc and one.speaks_grpc})
 
 
 def _credentials(configs: Iterable[ServiceConfig]) -> Iterator[str]:
