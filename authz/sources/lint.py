@@ -109,9 +109,8 @@ RULES: tuple[Rule, ...] = (
     Rule("http-streaming", _E, "A method that takes a stream of requests has no http rule."),
     Rule("backend-rpc", _E, "A gRPC backend speaks HTTP/2 and keeps the path of its calls; a REST backend is http."),
     Rule("backend-unbound", _W, "gRPC calls reach a REST backend by an http rule, as one request and one answer."),
-    Rule(
-        "rule-overruled", _W, "What OpenAPI operations say of their RPC holds; a service YAML does not contradict it."
-    ),
+    Rule("backend-audience", _E, "The backends of one RPC, for gRPC and for REST, ask for one token or for none."),
+    Rule("rule-overruled", _W, "What OpenAPI operations say of their RPC holds; a service YAML says nothing else."),
     Rule("grpc-undefined", _E, "An operation names an RPC that the protos have."),
     Rule("grpc-ambiguous", _E, "An operationId that names an RPC is a method of one service."),
     Rule(

@@ -38,6 +38,7 @@ class Served:
         for method in methods:
             if described := found.get(method.selector):
                 _check_bound(method, described)
+                _check_tokens(method, described)
         self.rulings.report_overruled([method.selector for method in methods], self.claimed.keys(), saying)
         return found
 
@@ -92,3 +93,12 @@ def _check_bound(method: Method, described: Merged) -> None:
         message = f"gRPC calls of {method.selector} cannot become requests to its REST backend: {why}"
         hint = "Give gRPC callers a backend of their own: 'overrides_by_request_protocol: {grpc: ...}'."
         Place(own.file, own.line, method.place.findings).report("backend-unbound", message, hint)
+
+
+def _check_tokens(method: Method, described: Merged) -> None:
+    """Complain of backends that ask for different tokens: the gateway adds one to all calls of an RPC."""
+    own, bound = described.operations[-1], described.operations[0]
+    if own.backend.jwt_audience != bound.backend.jwt_audience:
+        message = f"the backends of {method.selector} ask for different tokens of the gateway, but an RPC has one"
+        hint = "Write the same 'jwt_audience', or 'disable_auth: true', for gRPC clients and for http rules."
+        Place(bound.file, bound.line, method.place.findings).report("backend-audience", message, hint)
