@@ -102,6 +102,7 @@ def from_proto(
     """
     from authz.cli import screen
     from authz.sources import compile_service, read_files
+    from authz.sources.document import MAX_BYTES
     from authz.sources.write import as_yaml, openapi
 
     if output is not None:
@@ -113,10 +114,9 @@ def from_proto(
     written = openapi(config, texts, version)
     for remark in written.remarks:
         screen.tell(remark, "warning")
-    if output is None and as_json:
-        screen.print_json(written.document)
-        return
     text = f"{json.dumps(written.document, indent=2, ensure_ascii=False)}\n" if as_json else as_yaml(written.document)
+    if len(text) > MAX_BYTES:
+        screen.tell(f"the document is larger than {MAX_BYTES // 1_000_000} MB, too large to be deployed", "warning")
     if output is None:
         print(text, end="")
     else:

@@ -8,6 +8,7 @@ import yaml
 from click.testing import CliRunner
 
 from authz.cli import root
+from authz.sources.write import VERSIONS
 
 PROTO = """\
 syntax = "proto3";
@@ -47,6 +48,13 @@ def test_a_document_goes_to_standard_output_and_what_it_cannot_say_to_standard_e
         "warning: shop.v1.Shop.Any is bound to any method of /v1/any, which OpenAPI has no word for: "
         "this binding is left out\n"
     )
+
+
+def test_every_version_can_be_asked_for():
+    result = run("--help")
+
+    assert f"[{'|'.join(VERSIONS)}]" in result.stdout
+    assert "default: " + VERSIONS[0] in result.stdout
 
 
 @pytest.mark.parametrize(("version", "head"), [("3.0", "openapi"), ("3.1", "openapi"), ("2.0", "swagger")])
@@ -89,6 +97,12 @@ def test_a_file_that_cannot_be_written_is_named():
 
     assert result.exit_code == 2
     assert "error: nowhere/out.yaml cannot be written" in result.stderr
+
+
+def test_a_document_that_is_too_large_to_deploy_is_told(monkeypatch):
+    monkeypatch.setattr("authz.sources.document.MAX_BYTES", 1000)
+
+    assert "too large to be deployed" in run("shop.proto", "shop.yaml").stderr
 
 
 def test_a_service_needs_a_name():

@@ -144,8 +144,15 @@ class _Writer:
             **self.backends.operation(one),
             **costs(operation),
             **({"x-authz-stream-timeout": number(one.timeout)} if one.timeout else {}),
+            **(self._websocket() if operation.websocket else {}),
             **described,
         }
+
+    def _websocket(self) -> Json:
+        """What opens an operation to WebSocket."""
+        if self.dialect.is_version2:
+            return {"schemes": ["https", "wss"]}
+        return {"servers": [{"url": f"{scheme}://{self.config.name}"} for scheme in ("https", "wss")]}
 
     def _told(self, one: Planned) -> Json:
         """The comment above the method: its first line by itself where that is a sentence."""
