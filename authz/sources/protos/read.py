@@ -156,7 +156,11 @@ class _Group:
         self.claimed = said.claimed(host, served.values())
         self.findings = findings
         users = {service.packed.source for service in served.values()}
-        self.sets = [packed for packed in sets if packed.source in users or not any(services(packed))]
+        names = {packed.source: {service.name for service in services(packed)} for packed in sets}
+        # A set that has a service of another one, too, must say the same of it.
+        self.sets = [
+            one for one in sets if one.source in users or not names[one.source] or names[one.source] & {*served}
+        ]
         self.schema = Schema(self.sets, findings)
 
     def readings(self) -> list[Reading]:
