@@ -35,9 +35,11 @@ def test_connections_leave_no_object_and_no_memory() -> None:
 
     logging.disable()  # or pytest would keep every line of it
     try:
-        objects, memory = left_over(some, 100)
+        # What leaks, leaks each time; an allocator takes a large block once.
+        rounds = [left_over(some, 100) for _ in range(3)]
     finally:
         logging.disable(logging.NOTSET)
+    objects, memory = map(min, zip(*rounds, strict=True))
 
     assert objects < 50
     assert memory < 4_000_000  # 500 connections that stayed would take more than twice that
