@@ -129,6 +129,7 @@ class Bookstore:
     seen: list[Seen] = field(default_factory=list)
     shelves: dict[int, str] = field(default_factory=lambda: {100: "Kids", 200: "Classic"})
     books: dict[int, dict[int, str]] = field(default_factory=lambda: {100: {1001: "Alphabet"}, 200: {2001: "Hamlet"}})
+    health: str = "SERVING"
     address: str = ""
 
     @contextlib.asynccontextmanager
@@ -148,7 +149,7 @@ class Bookstore:
         if forced := metadata.get("x-test-force-status"):
             await context.abort(grpc.StatusCode[forced], forced)
         if path == f"/{HEALTH}/Check":
-            return bytes(messages()["grpc.health.v1.HealthCheckResponse"](status=1).SerializeToString())
+            return bytes(messages()["grpc.health.v1.HealthCheckResponse"](status=self.health).SerializeToString())
         service, _, method = path[1:].partition("/")
         if service not in {V1, V2}:
             return message

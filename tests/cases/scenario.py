@@ -50,6 +50,10 @@ FLAGS: dict[str, Any] = {
     "enable_response_compression": "compression",
     "enable_strict_transport_security": "strict_transport_security",
     "connection_buffer_limit_bytes": "buffer_limit_bytes",
+    "health_check_grpc_backend": "health_check_grpc_backend",
+    "health_check_grpc_backend_no_traffic_interval": lambda v: (
+        "health_check_grpc_backend_no_traffic_interval", v.removesuffix("s")
+    ),
     **{
         f"transcoding_{name}": f"transcoding_{name}"
         for name in (

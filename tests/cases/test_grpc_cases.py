@@ -30,6 +30,7 @@ from harness import gateway, http, raw
 from harness.grpc_stage import Callers, WebAnswer
 from harness.http import Response, Upstream
 from harness.issuer import Issuer
+from harness.waiting import until
 
 HERE = Path(__file__).parent
 CASES = [case for name in ("espv2_grpc.json", "own_grpc.json") for case in json.loads((HERE / name).read_text())]
@@ -87,14 +88,19 @@ async def play_all(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result
         Upstream(odd_answer, http2=True) as odd,
     ):
         for chosen, scenarios in groups.items():
-            values = {name: next(s for s in TABLE if s.name == name).parse(text, name) for name, text in chosen}
+            values = settings_of(chosen)
             directory = tmp_path_factory.mktemp("group")
             values["backend"] = f"grpc://{backend.address}"
+            backend.health = scenarios[0].summary.get("backend_health", "SERVING")
             async with gateway.running(directory, now=time.time(), **values) as running:
                 await deploy_all(running, scenarios, keys.address, odd.address)
                 for scenario in scenarios:
                     done[scenario.id] = await play(scenario, running.port, backend, issuer)
     return done
+
+
+def settings_of(chosen: frozenset[tuple[str, str]]) -> dict[str, Any]:
+    return {name: next(s for s in TABLE if s.name == name).parse(text, name) for name, text in chosen}
 
 
 async def deploy_all(running: gateway.Running, scenarios: list[RpcScenario], keys: str, odd: str) -> None:
@@ -231,6 +237,27 @@ EXPECTATIONS = {
     "control_plane_calls": no_control_plane,
     "backend_sees": nothing_passes,
 }
+
+
+async def test_a_backend_that_recovers_is_served_again(tmp_path: Path) -> None:
+    """What the case of the ill backend goes on to say."""
+    scenario = SCENARIOS["healthz-grpc-backend-down"]
+    values = settings_of(scenario.settings)
+    async with Bookstore(health="NOT_SERVING").serving() as backend:
+        values["backend"] = f"grpc://{backend.address}"
+        async with gateway.running(tmp_path, now=time.time(), **values) as running:
+
+            async def healthz() -> int:
+                return (await http.fetch(running.port, "GET", "/healthz")).status
+
+            await running.proxy.wait_ready()
+            assert await healthz() == 503
+            backend.health = "SERVING"
+
+            async def is_well() -> bool:
+                return await healthz() == 200
+
+            await until(is_well)
 
 
 def test_departures_name_cases_that_exist() -> None:
