@@ -13,10 +13,11 @@ from authz.sources.claims.judge import Judge
 from authz.sources.claims.mapping import Mapping
 from authz.sources.node import Node
 from authz.sources.openapi.backends import check_grpc_backend, is_rest
+from authz.sources.openapi.reading import Reading
 from authz.sources.openapi.rpcs import Claim
 from authz.sources.protos.bindings import Rule, bindings
 from authz.sources.protos.descriptors import Method, Place
-from authz.sources.protos.methods import STREAM_TIMEOUT, Calls
+from authz.sources.protos.methods import OWN, STREAM_TIMEOUT, Calls
 from authz.sources.syntax.tree import Map
 
 _ONE = "Write the same into each: whichever way an RPC is called, it is one operation."
@@ -103,13 +104,21 @@ class _Made:
 
 
 def _backend(claim: Claim) -> Backend:
-    """The backend of an operation as an RPC's. One that takes gRPC calls has no paths to translate."""
-    backend = claim.operation.backend
-    return (
-        backend
-        if is_rest(backend)
-        else replace(backend, path_translation=PathTranslation.APPEND, protocol=Protocol.HTTP2)
-    )
+    """The backend of an operation as an RPC's."""
+    return _of_rpc(claim.operation.backend)
+
+
+def _of_rpc(backend: Backend) -> Backend:
+    """A backend that takes gRPC calls has no paths to translate."""
+    if is_rest(backend):
+        return backend
+    return replace(backend, path_translation=PathTranslation.APPEND, protocol=Protocol.HTTP2)
+
+
+def root_backend(documents: Sequence[Reading]) -> Backend:
+    """The gRPC backend of documents that have one at their root: where RPCs go that they leave to annotations."""
+    found = {one.backend for one in documents if one.backend.address.startswith("grpc")}
+    return _of_rpc(found.pop()) if len(found) == 1 else OWN
 
 
 def _timeout(claim: Claim, method: Method) -> float:

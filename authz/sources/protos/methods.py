@@ -17,7 +17,8 @@ from authz.sources.protos.service_yaml import RpcBackend, ServiceYaml, Tokens, U
 STREAM_TIMEOUT = 300.0  # seconds of silence, as Cloud Endpoints has it
 _HEALTH = "grpc.health.v1.Health"
 _NO_RULE = Usage(needs_key=True, is_counted=True)
-_OWN = Backend(protocol=Protocol.HTTP2)
+OWN = Backend(protocol=Protocol.HTTP2)
+"""Where RPCs are served that nothing gives another place: the gateway's own backend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,10 @@ class Calls:
 
 
 class Rulings:
-    """All rules of a service, and what they come to for a method."""
+    """All rules of a service, and what they come to for a method. Without a rule it is served by `backend`."""
 
-    def __init__(self, yamls: Sequence[ServiceYaml]) -> None:
+    def __init__(self, yamls: Sequence[ServiceYaml], backend: Backend = OWN) -> None:
+        self.default = backend
         self.http = Rules(entry for one in yamls for entry in one.http)
         self.usage = Rules(entry for one in yamls for entry in one.usage)
         self.tokens = Rules(entry for one in yamls for entry in one.tokens)
@@ -104,7 +106,7 @@ class Rulings:
 
     def calls(self, method: Method) -> Calls:
         """Where calls go, and how long a stream may be silent; 0 for an RPC without streams, which has a deadline."""
-        ruled = self.backends.holds(method.selector) or RpcBackend(_OWN, None)
+        ruled = self.backends.holds(method.selector) or RpcBackend(self.default, None)
         streams = method.rpc.client_streaming or method.rpc.server_streaming
         timeout = (ruled.deadline or STREAM_TIMEOUT) if streams else 0.0
         return Calls(ruled.http or ruled.backend, ruled.grpc or ruled.backend, timeout)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from authz.model.service import Api, SourceText
+from authz.sources.claims.merge import root_backend
 from authz.sources.claims.said import Said, take
 from authz.sources.claims.served import Served
 from authz.sources.document import Document
@@ -14,7 +15,7 @@ from authz.sources.openapi.identity import host_fault
 from authz.sources.openapi.reading import Reading
 from authz.sources.protos import service_yaml
 from authz.sources.protos.descriptors import Schema, Service, all_services, services
-from authz.sources.protos.methods import Rulings, check_providers
+from authz.sources.protos.methods import OWN, Rulings, check_providers
 from authz.sources.protos.packed import Packed, unpack
 from authz.sources.protos.service_yaml import ServiceYaml
 
@@ -179,7 +180,7 @@ class _Group:
 
     def fill(self, by_service: dict[str, Reading]) -> None:
         """Make operations of all methods."""
-        rulings = Rulings(self.yamls)
+        rulings = Rulings(self.yamls, root_backend(self.documents) if self.claimed else OWN)
         methods = [method for service in self.served.values() for method in self.schema.methods(service)]
         listed = {api.name for yaml in self.yamls for _, api in yaml.apis}
         beside = [*self.documents, *(yaml.reading for yaml in self.yamls)]

@@ -519,3 +519,14 @@ def test_no_base_path_stands_before_the_path_of_grpc_calls(shop):
     """
 
     assert [one.template.text for one in of(only(shop(document)), "Items.Upload")] == ["/shop.v1.Items/Upload"]
+
+
+def test_rpcs_that_a_document_leaves_to_annotations_go_where_its_root_says(shop):
+    root = 'x-google-backend: {address: "grpc://items.example.com", disable_auth: true}\n'
+    rule = "backend: {rules: [{selector: shop.v1.Items.List, address: 'grpc://lists.example.com'}]}\n"
+    config = only(shop(root + GET, SourceText("api.yaml", YAML + rule)))
+    without = only(shop(GET))
+
+    assert {one.backend for one in of(config, "Items.Annotated")} == {GRPC}
+    assert {one.backend.address for one in of(config, "Items.List")} == {"grpc://lists.example.com"}
+    assert {one.backend for one in of(without, "Items.Annotated")} == {Backend(protocol=Protocol.HTTP2)}
