@@ -59,10 +59,9 @@ FLAGS: dict[str, Any] = {
         for name in (
             "always_print_primitive_fields", "always_print_enums_as_ints", "preserve_proto_field_names",
             "stream_newline_delimited", "ignore_unknown_query_parameters", "case_insensitive_enum_parsing",
-            "query_parameters_disable_unescape_plus", "match_unregistered_custom_verb",
+            "ignore_query_parameters", "query_parameters_disable_unescape_plus", "match_unregistered_custom_verb",
         )
     },
-    "transcoding_ignore_query_parameters": lambda v: ("transcoding_ignore_query_parameters", v.replace(",", ";")),
     "ssl_server_cert_path": lambda _: ("tls_self_signed", "true"),
 }
 # fmt: on

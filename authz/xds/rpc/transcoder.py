@@ -27,7 +27,9 @@ class Transcoding:
     def __init__(self, service: LiveService, settings: Settings) -> None:
         configs = [live.config for live in service.configs]
         self._settings = settings
-        self._ignored = sorted({*settings.transcoding_ignore_query_parameters, *_credentials(configs)})
+        # ESPv2 separates the names with commas, which no field's name holds.
+        given = ",".join(settings.transcoding_ignore_query_parameters).split(",")
+        self._ignored = sorted({*filter(None, map(str.strip, given)), *_credentials(configs)})
         self._host = next((one for one in configs if one.descriptors and _services(one)), None)
         self._closures: dict[bytes, Closures] = {}
         self.has_rpcs = any(operation.rpc for config in configs for operation in config.operations)
