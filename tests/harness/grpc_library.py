@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -17,6 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 from authz.model.paths import Template
 from authz.model.service import Backend, Operation, Protocol, Rpc
 from harness.grpc_protos import Messages, compiled
+from harness.tls import Leaf
 
 PROTO = """
 syntax = "proto3";
@@ -113,28 +114,34 @@ def operations(
     descriptor_set: bytes = b"", *, hidden: tuple[str, ...] = (VAULT,), **more: Any
 ) -> tuple[Operation, ...]:
     """What sources make of the proto: an operation for each binding, and one for each RPC's own path."""
+    known = Messages(descriptor_set) if descriptor_set else messages()
+    return tuple(bound(known, "library/v1/library.proto", hidden=hidden, **more))
+
+
+def bound(known: Messages, file: str, *, hidden: tuple[str, ...] = (), **more: Any) -> Iterator[Operation]:
+    """The operations of one file's services."""
     backend = more.pop("backend", Backend(protocol=Protocol.HTTP2))
-    found = []
-    for method in methods(Messages(descriptor_set) if descriptor_set else messages()):
+    for method in methods(known, file):
         service = method.containing_service.full_name
         if service in hidden:
             continue
         rpc = Rpc(service, method.name, method.client_streaming, method.server_streaming)
         for verb, path in [*_bindings(method), ("POST", rpc.path)]:
-            template = Template.parse(path)
-            found.append(Operation(f"{service}.{method.name}", verb, template, backend=backend, rpc=rpc, **more))
-    return tuple(found)
+            yield Operation(f"{service}.{method.name}", verb, Template.parse(path), backend=backend, rpc=rpc, **more)
 
 
-def methods(known: Messages) -> list[MethodDescriptor]:
-    file = known.pool.FindFileByName("library/v1/library.proto")
-    return [method for service in file.services_by_name.values() for method in service.methods]
+def methods(known: Messages, file: str = "library/v1/library.proto") -> list[MethodDescriptor]:
+    services = known.pool.FindFileByName(file).services_by_name
+    return [method for service in services.values() for method in service.methods]
 
 
 def _bindings(method: MethodDescriptor) -> list[tuple[str, str]]:
     rule = next((value for option, value in method.GetOptions().ListFields() if option.name == "http"), None)
-    rules = [rule, *rule.additional_bindings] if rule else []
-    return [(one.WhichOneof("pattern").upper(), getattr(one, one.WhichOneof("pattern"))) for one in rules]
+    found = []
+    for one in [rule, *rule.additional_bindings] if rule else []:
+        kind = one.WhichOneof("pattern")
+        found.append((one.custom.kind, one.custom.path) if kind == "custom" else (kind.upper(), getattr(one, kind)))
+    return found
 
 
 @dataclass
@@ -162,10 +169,14 @@ class Library:
         return [one.path.rpartition("/")[2] for one in self.seen]
 
     @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[Library]:
+    async def serving(self, tls: Leaf | None = None) -> AsyncIterator[Library]:
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         server.add_generic_rpc_handlers([_handlers(self, LIBRARY), _handlers(self, VAULT)])
-        self.port = server.add_insecure_port("127.0.0.1:0")
+        if tls:
+            pair = (tls.key.read_bytes(), tls.cert.read_bytes())
+            self.port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+        else:
+            self.port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:
             yield self
