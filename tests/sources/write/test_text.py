@@ -17,10 +17,16 @@ def test_texts_of_several_lines_are_blocks_and_nothing_refers_to_anything():
     )
 
 
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc"), include_characters="\n\t"))
 
 
-@given(st.recursive(TEXTS | st.booleans() | st.integers(-9, 9), lambda of: st.dictionaries(TEXTS, of) | st.lists(of)))
+@given(
+    st.recursive(
+        TEXTS | st.none() | st.booleans() | st.integers() | NUMBERS,
+        lambda of: st.dictionaries(TEXTS, of) | st.lists(of),
+    )
+)
 def test_what_is_written_is_what_is_read(value):
     text = as_yaml({"value": value})
 
