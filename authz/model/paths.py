@@ -165,25 +165,27 @@ def quote(literal: str) -> str:
     return _SPECIAL.sub(lambda match: "\\" + match.group(), literal)
 
 
-def safe_path_regex(*, keep_slashes: bool) -> str:
+def safe_path_regex(*, keep_slashes: bool, is_text: bool = False) -> str:
     """An RE2 (and `re`) pattern of the request targets that a backend cannot read differently from a gateway.
 
     Escapes are well-formed, of no control character and, unless kept, of no slash; those beyond ASCII make valid
     UTF-8. No segment is a dot segment with parameters (`..;`, `..%3B`), which normalising leaves and some servers
-    resolve.
+    resolve. `is_text`: the query is a list of parameters whose names have no escapes, and whose values are UTF-8.
     """
     digit, follows = "[0-9A-Fa-f]", "%[89ABab][0-9A-Fa-f]"
     plain = "[2456][0-9A-Fa-f]" if keep_slashes else "2[0-9A-Ea-e]|[46][0-9A-Fa-f]|5[0-9ABD-Fabd-f]"
-    escape = "%(?:" + "|".join((
-        f"{plain}|3[0-9AC-Fac-f]|7[0-9A-Ea-e]",
+    beyond = "|".join((
         f"(?:[Cc][2-9A-Fa-f]|[Dd]{digit}){follows}",
         f"[Ee](?:0%[ABab]{digit}|[Dd]%[89]{digit}|[1-9A-CE-Fa-ce-f]{follows}){follows}",
         f"[Ff](?:0%[9ABab]{digit}|4%8{digit}|[1-3]{follows}){follows}{follows}",
-    )) + ")"  # fmt: skip
+    ))  # fmt: skip
+    escape = f"%(?:{plain}|3[0-9AC-Fac-f]|7[0-9A-Ea-e]|{beyond})"
+    parameter = f"[^%=&]*(?:=(?:[^%&]|%(?:[0-7]{digit}|{beyond}))*)?"
+    query = rf"(?:\?{parameter}(?:&{parameter})*)?" if is_text else r"(?:\?.*)?"
     excluded = "/?%" if keep_slashes else r"/?%\\"
     semicolon = "%3[Bb]"
     begun = rf"(?:\.{{0,2}}(?:[^{excluded}.;]|{escape})|\.{{3}}|;|{semicolon})"
-    return rf"(?:/(?:{begun}(?:[^{excluded}]|{escape}|{semicolon})*|\.{{0,2}}))+(?:\?.*)?"
+    return rf"(?:/(?:{begun}(?:[^{excluded}]|{escape}|{semicolon})*|\.{{0,2}}))+{query}"
 
 
 def disguise_regexes(templates: Collection[Template]) -> list[str]:

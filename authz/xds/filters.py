@@ -191,6 +191,8 @@ CHAIN: Final[tuple[Row, ...]] = (
     # above it, the gateway's own statuses are set right, and answers in JSON lose what is gRPC's.
     Row(switches.HEADERS, lambda _: Any.pack(HeaderMutationFilter()), per_route=True),
     Row(switches.WEB, lambda _: Any.pack(GrpcWeb()), per_route=True),
+    # Where the path of a request for an RPC says what a field is, the query must not: Envoy would believe the query.
+    Row(switches.QUERY, lambda _: Any.pack(Rbac()), per_route=True),
     # May this call pass? Off where an operation asks for nothing, so that such a call costs nothing.
     Row(CHECK, None, per_route=True),
     # How much is left? Reads what Check wrote, so it stands behind it; a call that is denied is never charged.

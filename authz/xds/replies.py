@@ -50,6 +50,9 @@ from authz.xds.rpc import answers, switches
 SIDECAR_AWAY: Final = "UNAVAILABLE: The gateway cannot judge this call at the moment; try again soon."
 NO_UPGRADE: Final = "This path is not open to WebSocket, nor to any other upgrade."
 NOT_GRPC: Final = "This path is for JSON; gRPC calls an RPC by its own path, /package.Service/Method."
+REPEATED: Final = (
+    "The query names a field that the path names already, or writes a name with escapes; write it plainly."
+)
 TOO_LARGE: Final = "The body is larger than this gateway makes an RPC of; send less at once, or call the RPC in gRPC."
 OTHER_RPC: Final = "The request is another operation's in one reading of its path than in another; write it plainly."
 OTHER_REQUEST: Final = "What this call says makes a request of another operation, or of no path of this RPC's."
@@ -91,10 +94,15 @@ def _mappers() -> list[ResponseMapper]:
         *(_in_grpc(status, _status(status)) for status in GRPC_STATUS),
         ResponseMapper(filter=_is_grpc(), body_format_override=_as_it_is("text/plain")),
     ]
+    repeated = ResponseMapper(
+        filter=_all(_status(403), _undecided(), _transcoded(already=False)),
+        status_code=400,
+        body=DataSource(inline_string=REPEATED),
+    )
     too_large = ResponseMapper(
         filter=_all(_status(413), _transcoded(already=False)), body=DataSource(inline_string=TOO_LARGE)
     )
-    return [two_hosts, success, *_for_reversed(), *in_grpc, unsafe, lost, closed, other_rpc, too_large]
+    return [two_hosts, success, *_for_reversed(), *in_grpc, unsafe, lost, closed, other_rpc, repeated, too_large]
 
 
 def _in_grpc(status: int, when: AccessLogFilter, text: str = "") -> ResponseMapper:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.model.paths import MAX_VARIABLES, PathError, Template
+from authz.model.paths import MAX_VARIABLES, PathError, Template, safe_path_regex
 
 
 @pytest.mark.parametrize(
@@ -199,3 +199,17 @@ def test_any_text_is_a_template_or_refused(text: str) -> None:
         return
     re.compile(template.capture_regex())
     assert Template.parse(template.text) == template
+
+
+@pytest.mark.parametrize(
+    ("query", "is_text"),
+    [
+        ("", True), ("?", True), ("?a", True), ("?a=", True), ("?a=b&c=d", True), ("?a=b=c?d/&&", True),
+        ("?a=%00%25%7f", True), ("?a=%C3%BC%f0%9f%93%9a", True),
+        ("?a=%ff", False), ("?a=%C0%AF", False), ("?a=%ED%A0%80", False), ("?a=%zz", False), ("?a=%", False),
+        ("?%61=b", False), ("?a=b&c%5B%5D=d", False), ("?%", False),
+    ],
+)  # fmt: skip
+def test_a_query_that_is_text_has_plain_names_and_values_in_utf8(query: str, is_text: bool) -> None:
+    assert re.fullmatch(safe_path_regex(keep_slashes=False), f"/a{query}")
+    assert bool(re.fullmatch(safe_path_regex(keep_slashes=False, is_text=True), f"/a{query}")) is is_text

@@ -188,6 +188,12 @@ async def test_an_rpc_that_takes_bodies_of_any_kind_has_no_json_of_the_whole_mes
         ("GET /v1/files/a%ffb", "escape"), ("GET /v1/files/a%C0%AFb", "escape"), ("GET /v1/files/a%zz", "escape"),
         ("GET /v1/files/a%0ab", "escape"), ("GET /v1/files/a%00b", "escape"), ("GET /v1/fail/99999999999", "code"),
         ("GET /v1/fail/x", "code"), ("GET /v1/sleep/1e999", "seconds"),
+        # What the path says, the query does not say again: Envoy would believe the query.
+        ("GET /v1/fail/5?code=7", "names already"), ("GET /v1/fail/5?message=x&code=7", "names already"),
+        ("GET /v1/fail/5?code=", "names already"), ("GET /v1/fail/5?c%6fde=7", "name of a parameter"),
+        ("POST /v1/places/a/shelves?parent=places/b", "names already"),
+        ("GET /v1/fail/5?message=%ff", "no UTF-8"), ("GET /v1/fail/5?message=%C0%AF", "no UTF-8"),
+        ("GET /v1/fail/5?message=%zz", "broken"), ("GET /v1/fail/5?message=%ED%A0%80", "no UTF-8"),
         ("GET /v1/fail/5?nope=1", '"nope"'), ("GET /v1/fail/5?message.x=1", "message"), ("GET /v1/fail/5?.=1", '""'),
         ("GET /v1/fail/5?a.b.c.d=1", '"a"'), ("POST /v1/shelves/7:archive?like.id=zz", "like.id"),
         ("POST /v1/shelves/7:archive?like=x", "like"), ("POST /v1/shelves/7:archive?genres=COOKERY", "genres"),
@@ -199,6 +205,22 @@ async def test_paths_and_queries_that_fit_no_field_are_refused(stage: Stage, lin
 
     refused(answer, 400, words)
     assert stage.library.called == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("GET /v1/fail/5?message=a%26code%3D7", "a&code=7"), ("GET /v1/fail/5?message=?code", "?code"),
+        ("GET /v1/fail/5?message=B%C3%BCcher+%F0%9F%93%9A", "Bücher \N{BOOKS}"), ("GET /v1/fail/5?code", ""),
+        ("GET /v1/fail/5?message=a=b=c", "a=b=c"), ("GET /v1/fail/5?message=%0a%00", "\n\0"),
+        ("GET /v1/fail/5?&message=x&", "x"), ("GET /v1/fail/5?", ""),
+    ],
+)  # fmt: skip
+async def test_odd_queries_arrive_as_they_were_meant(stage: Stage, line: str, message: str) -> None:
+    answer = await stage.rest(line)
+
+    assert (answer.status, answer.json()["code"], answer.json().get("message", "")) == (404, 5, message)
+    assert stage.library.called == ["Fail"]
 
 
 async def test_of_a_parameter_that_comes_twice_the_last_counts_unless_it_is_repeated(stage: Stage) -> None:

@@ -39,6 +39,7 @@ def test_by_default_only_what_an_operation_may_ask_for_is_there_and_it_is_off() 
     assert built == {
         switches.HEADERS: True,
         switches.WEB: True,
+        switches.QUERY: True,
         filters.CHECK: True,
         filters.RATE_LIMIT: True,
         switches.BUFFER: True,

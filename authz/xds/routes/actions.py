@@ -25,6 +25,9 @@ UNKNOWN_METHOD = (
     "The path belongs to '{template}', which does not have this method; the Allow header lists those it has."
 )
 UNSAFE_PATH = "The path holds an escape that is not accepted: a broken one, a slash, a control, or one in a fixed part."
+UNSAFE_TARGET = (
+    f"{UNSAFE_PATH} Or its query holds one that is broken, is no UTF-8, or stands in the name of a parameter."
+)
 BAD_PREFLIGHT = (
     "This is no CORS preflight that can be answered: it needs Access-Control-Request-Method and an allowed Origin."
 )

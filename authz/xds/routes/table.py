@@ -26,7 +26,7 @@ from authz.model.inventory import Inventory, LiveService
 from authz.model.paths import disguise_regexes, safe_path_regex
 from authz.settings import Settings
 from authz.xds import tree
-from authz.xds.routes.actions import UNKNOWN_HOST, UNSAFE_PATH, answer, header, serialised
+from authz.xds.routes.actions import UNKNOWN_HOST, UNSAFE_PATH, UNSAFE_TARGET, answer, header, serialised
 from authz.xds.routes.writer import ClusterOf, Writer
 from authz.xds.rpc import switches
 from authz.xds.rpc.transcoder import Transcoding
@@ -84,9 +84,10 @@ def _matcher(service: LiveService, settings: Settings, cluster_of: ClusterOf, tr
         writer = Writer(service.configs[layer].config, share, settings, cluster_of, transcoding)
         branches += writer.branches(layer)
         tails.append(tree.routes(*writer.tail()))
-    refusal = serialised(Route(match=RouteMatch(prefix="/"), direct_response=answer(400, UNSAFE_PATH)))
+    words = UNSAFE_TARGET if transcoding.is_all else UNSAFE_PATH
+    refusal = serialised(Route(match=RouteMatch(prefix="/"), direct_response=answer(400, words)))
     refusal += transcoding.off
-    safe = safe_path_regex(keep_slashes=_keeps_slashes(service, settings))
+    safe = safe_path_regex(keep_slashes=_keeps_slashes(service, settings), is_text=transcoding.is_all)
     disguises = disguise_regexes({one.template for live in service.configs for one in live.config.operations})
     return tree.guard(safe, disguises, tree.routes(refusal), tree.build(branches, tails))
 

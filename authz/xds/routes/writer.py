@@ -151,7 +151,9 @@ class Writer:
             return
         if operation.is_rpc_path:
             yield exact[0] + method + IS_GRPC + what + self._in_grpc(operation) + self.transcoding.off
-        yield pattern + method + IS_NOT_GRPC + what + self._transcoded(rpc)
+        names = self.transcoding.repeats(self.config, operation)
+        repeated = switches.unrepeated(names, plain=self.transcoding.is_all) if names else b""
+        yield pattern + method + IS_NOT_GRPC + what + self._transcoded(rpc) + repeated
 
     def _called(self, way: Way | str, exact: bytes, pattern: bytes) -> Iterator[bytes]:
         """The routes of an RPC's own path where its backend speaks REST: for calls in gRPC, and for nothing else."""

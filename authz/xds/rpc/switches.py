@@ -18,11 +18,12 @@ from typing import Final
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation as Mutation
 from envoy.config.core.v3.base_pb2 import HeaderValueOption
 from envoy.config.rbac.v3 import rbac_pb2 as rules_pb2
-from envoy.config.route.v3.route_components_pb2 import FilterConfig, Route
+from envoy.config.route.v3.route_components_pb2 import FilterConfig, HeaderMatcher, Route
 from envoy.extensions.filters.http.buffer.v3.buffer_pb2 import BufferPerRoute
 from envoy.extensions.filters.http.grpc_json_transcoder.v3.transcoder_pb2 import GrpcJsonTranscoder
 from envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2 import HeaderMutationPerRoute
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBACPerRoute
+from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from google.protobuf.message import Message
 
 from authz.model.service import Rpc
@@ -32,6 +33,7 @@ HEADERS: Final = "authz.grpc_headers"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
 GUARD: Final = "envoy.filters.http.rbac"
 BUFFER: Final = "envoy.filters.http.buffer"
+QUERY: Final = "authz.grpc_query"
 
 ORIGINAL_METHOD: Final = "x-envoy-original-method"
 """How the transcoder marks the requests that it has changed. Nobody else can: such headers are removed on arrival."""
@@ -89,6 +91,30 @@ def _only(path: str) -> RBACPerRoute:
     policy.principals.add().any = True
     per_route.rbac.rules.action = rules_pb2.RBAC.ALLOW
     return per_route
+
+
+@cache
+def unrepeated(names: tuple[str, ...], *, plain: bool) -> bytes:
+    """The part of a route that refuses query parameters of these names: Envoy would let them overrule its path.
+
+    `plain`: their names come without escapes. If not, escapes in any name are refused, too.
+    """
+    per_route = RBACPerRoute()
+    policy = per_route.rbac.rules.policies["repeated"]
+    policy.principals.add().any = True
+    for name in names:
+        for before in "?&":
+            policy.permissions.add().header.CopyFrom(_target(contains=f"{before}{name}="))
+    if not plain:
+        regex = policy.permissions.add().header
+        regex.CopyFrom(_target())
+        regex.string_match.safe_regex.regex = r"[^?]*\?(?:.*&)?[^=&]*%.*"
+    per_route.rbac.rules.action = rules_pb2.RBAC.DENY
+    return _part({QUERY: per_route})
+
+
+def _target(**match: str) -> HeaderMatcher:
+    return HeaderMatcher(name=":path", string_match=StringMatcher(**match))
 
 
 def is_grpc(*, no: bool = False) -> bytes:

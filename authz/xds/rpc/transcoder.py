@@ -15,10 +15,11 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorSet
 
 from authz.model.auth import DEFAULT_KEY_PLACES, Place, PlaceKind
 from authz.model.inventory import LiveService
-from authz.model.service import Rpc, ServiceConfig
+from authz.model.service import Operation, Rpc, ServiceConfig
 from authz.settings import Settings
 from authz.xds.rpc import switches
 from authz.xds.rpc.closure import BODY, Closures
+from authz.xds.rpc.fields import Fields
 
 
 class Transcoding:
@@ -32,6 +33,9 @@ class Transcoding:
         self._ignored = sorted({*filter(None, map(str.strip, given)), *_credentials(configs)})
         self._host = next((one for one in configs if one.descriptors and _services(one)), None)
         self._closures: dict[bytes, Closures] = {}
+        self._fields: dict[bytes, Fields] = {}
+        declared = [operation for config in configs for operation in config.operations if not operation.generated]
+        self.is_all = all(operation.speaks_grpc for operation in declared)
         self.has_rpcs = any(operation.rpc for config in configs for operation in config.operations)
 
     @property
@@ -44,6 +48,16 @@ class Transcoding:
     def off(self) -> bytes:
         """The part of a route, serialised, for which the host's configuration does not hold."""
         return switches.off(switches.TRANSCODER, switches.BUFFER) if self._host else b""
+
+    def repeats(self, config: ServiceConfig, operation: Operation) -> tuple[str, ...]:
+        """What a query parameter may be called that would say again what the path of an RPC's binding says."""
+        names = [variable.name for variable in operation.template.variables]
+        if not names or operation.rpc is None:
+            return ()
+        if config.descriptors not in self._fields:
+            self._fields[config.descriptors] = Fields(config.descriptors)
+        fields = self._fields[config.descriptors]
+        return tuple(spelling for name in names for spelling in fields.spellings(operation.rpc, name))
 
     def own(self, config: ServiceConfig, rpc: Rpc) -> GrpcJsonTranscoder | None:
         """What a route of this config needs instead of its host's; None if the host's is right for it."""

@@ -11,7 +11,7 @@ import pytest
 from authz import wire
 from authz.model.paths import Template
 from authz.model.service import Backend, Operation, Protocol, Rpc
-from authz.xds.replies import NOT_GRPC, OTHER_RPC
+from authz.xds.replies import NOT_GRPC, OTHER_RPC, REPEATED
 from authz.xds.routes import UNKNOWN_PATH
 from harness.dataplane import KEY
 from harness.grpc_library import LIBRARY, operations
@@ -132,6 +132,23 @@ async def test_rest_backends_and_rpcs_stand_in_one_service(opened: Open) -> None
                 answer = await stage.rest("POST /v1/plain?a=b", b"x", ("content-type", kind))
                 assert (answer.json(), rest.seen[-1].header("content-type")) == (["POST", "/v1/plain?a=b"], kind)
             assert (await stage.rest("GET /v1/plain")).status == 405
+
+
+async def test_beside_rest_backends_a_path_is_not_overruled_either(opened: Open) -> None:
+    """Whose queries are their backends', with whatever escapes."""
+    async with Upstream() as rest:
+        plain = Operation(
+            "1.Plain", "GET", Template.parse("/v1/plain/{shelf}"), backend=Backend(f"http://{rest.address}")
+        )
+        async with opened(live(a_config([*operations(), plain]))) as stage:
+            assert (await stage.rest("GET /v1/plain/7?shelf=9&a%5B%5D=%ff")).status == 200
+            assert rest.seen[-1].path == "/v1/plain/7?shelf=9&a%5B%5D=%ff"
+            assert (await stage.rest("GET /v1/shelves/7?theme=%C3%BC&like.id=3")).json() == {"id": "7", "theme": "ü"}
+            stage.library.seen.clear()
+            for query in ("shelf=9", "theme=x&shelf=9", "sh%65lf=9", "theme=x&%73helf=9", "shelf=7"):
+                refused = await stage.rest(f"GET /v1/shelves/7?{query}")
+                assert (refused.status, refused.json()) == (400, {"code": 400, "message": REPEATED})
+            assert stage.library.called == []
 
 
 @pytest.mark.parametrize("backend", ["http://{}", "grpc://{}", "{}"])

@@ -1,0 +1,50 @@
+"""How callers may spell a field: by its name in the proto or by its name in JSON, at each step of a path of fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
+
+from authz.model.service import Rpc
+
+_Message = dict[str, FieldDescriptorProto]
+
+
+class Fields:
+    """The fields of one descriptor set."""
+
+    def __init__(self, descriptors: bytes) -> None:
+        self._messages: dict[str, _Message] = {}
+        self._requests: dict[tuple[str, str], str] = {}
+        for file in FileDescriptorSet.FromString(descriptors).file:
+            scope = f".{file.package}" if file.package else ""
+            for name, message in _all(scope, file.message_type):
+                self._messages[name] = {spelling: field for field in message.field for spelling in _spellings(field)}
+            for service in file.service:
+                for method in service.method:
+                    self._requests[f"{scope}.{service.name}"[1:], method.name] = method.input_type
+
+    def spellings(self, rpc: Rpc, path: str) -> list[str]:
+        """All that a query parameter may be called for the field of a request that is at `path` (`book.author`)."""
+        message = self._messages.get(self._requests.get((rpc.service, rpc.method), ""), {})
+        found = [""]
+        for step in path.split("."):
+            field = message.get(step)
+            steps = _spellings(field) if field else (step,)
+            found = [f"{before}.{name}" if before else name for before in found for name in steps]
+            message = self._messages.get(field.type_name, {}) if field else {}
+        return found
+
+
+def _all(scope: str, messages: Iterable[DescriptorProto]) -> Iterator[tuple[str, DescriptorProto]]:
+    for message in messages:
+        name = f"{scope}.{message.name}"
+        yield name, message
+        yield from _all(name, message.nested_type)
+
+
+def _spellings(field: FieldDescriptorProto) -> tuple[str, ...]:
+    json = field.json_name or re.sub("_+(.?)", lambda match: match[1].upper(), field.name)
+    return tuple(dict.fromkeys((field.name, json)))
