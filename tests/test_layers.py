@@ -33,7 +33,7 @@ LAYERS = {
 KNOWS_ITS_PEERS = {"__main__", "app"}
 
 HOMES = {
-    "yaml": {"sources/syntax/yaml_tree.py", "sources/write/text.py", "cli/screen.py"},
+    "yaml": {"sources/syntax/", "cli/screen.py"},
     "jwt": {"check/jwt.py"},
     "aiohttp": {"check/fetch.py"},
     "yarl": {"check/fetch.py"},

@@ -7,7 +7,6 @@ Beside the protos that the service was made of, the document stands for their an
 one operation for each binding, named by `x-authz-grpc`, and keys, tokens, quotas and backends as extensions.
 """
 
-from authz.sources.write.document import VERSIONS, Written, openapi
-from authz.sources.write.text import as_yaml
+from authz.sources.write.document import VERSIONS, Written, as_yaml, openapi
 
 __all__ = ["VERSIONS", "Written", "as_yaml", "openapi"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from authz.model.auth import DEFAULT_KEY_PLACES, PlaceKind, Requirement
 from authz.model.service import ServiceConfig, SourceText
+from authz.sources.syntax import yaml_text
 from authz.sources.write.dialect import DIALECTS, Json
 from authz.sources.write.extensions import Backends, Quotas, costs, number
 from authz.sources.write.lexicon import Lexicon
@@ -18,6 +19,9 @@ from authz.sources.write.security import Secured, Security
 
 VERSIONS = tuple(DIALECTS)
 """The versions of OpenAPI that are written; the first is the one that most tools read."""
+
+
+_HEAD = "# Written by `authz openapi from-proto`. It belongs to its protos: authz up FILE.proto THIS_FILE\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,11 @@ class Written:
 def openapi(config: ServiceConfig, texts: Sequence[SourceText] = (), version: str = VERSIONS[0]) -> Written:
     """The document of a service's RPCs. `texts` are those it was compiled of: comments are taken from them."""
     return _Writer(config, texts, version).written()
+
+
+def as_yaml(document: Json) -> str:
+    """A document as YAML, below a line that says what it is."""
+    return _HEAD + yaml_text.write(document)
 
 
 class _Writer:

@@ -3,7 +3,7 @@
 import openapi_spec_validator
 import pytest
 
-from authz.sources.write import VERSIONS, openapi
+from authz.sources.write import VERSIONS, as_yaml, openapi
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -111,3 +111,10 @@ def test_what_has_no_word_is_told(small):
         "'fully_decode_reserved_expansion' has no word in OpenAPI: keep a google.api.Service YAML with it",
         "the endpoint's target '10.0.0.1' has no word in OpenAPI 3.x",
     )
+
+
+def test_the_first_line_says_how_to_use_it(museum_document):
+    first = as_yaml(museum_document).partition("\n")[0]
+
+    assert first.startswith("# ")
+    assert "authz up" in first

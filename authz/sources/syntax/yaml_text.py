@@ -1,4 +1,4 @@
-"""A document as YAML for people: blocks instead of braces, quotes where YAML needs them, texts in lines.
+"""A tree as YAML for people: blocks instead of braces, quotes where YAML needs them, texts in lines.
 
 The events are made here, one after the other: PyYAML's representers build a tree of all of them first, which takes
 three times as long, and put an anchor wherever one value stands twice.
@@ -27,7 +27,6 @@ from yaml.events import (
 )
 from yaml.nodes import ScalarNode
 
-_HEAD = "# Written by `authz openapi from-proto`. It belongs to its protos: authz up FILE.proto THIS_FILE\n"
 _STRING = "tag:yaml.org,2002:str"
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _RESOLVER: Any = yaml.SafeDumper(io.StringIO())
@@ -35,16 +34,16 @@ _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?|[0-9]*\.[0-9]+)(?:[eE][-+]?[0-9]+)?|0o[
 """What YAML 1.2 takes for a number; PyYAML knows those of 1.1, and a reader may be of either."""
 
 
-def as_yaml(document: dict[str, Any]) -> str:
-    """A document as block YAML, in its own order, below a line that says what it is."""
-    body: str = yaml.emit(_stream(document), Dumper=_Dumper, allow_unicode=True, width=110)
-    return _HEAD + body
+def write(value: Any) -> str:
+    """Dictionaries, lists and what is in them as block YAML, in their own order."""
+    text: str = yaml.emit(_stream(value), Dumper=_Dumper, allow_unicode=True, width=110)
+    return text
 
 
-def _stream(document: dict[str, Any]) -> Iterator[Event]:
+def _stream(value: Any) -> Iterator[Event]:
     yield StreamStartEvent()
     yield DocumentStartEvent(explicit=False)
-    yield from _events(document)
+    yield from _events(value)
     yield DocumentEndEvent(explicit=False)
     yield StreamEndEvent()
 
