@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# ext_authz CheckSettings.context_extensions, and the route's filter metadata for the access log.
+# ext_authz CheckSettings.context_extensions. For the access log, the service is its host's metadata and the config the
+# route's, so that thousands of routes need not repeat what they have in common; an operation's route has its name.
 CONTEXT_SERVICE: Final = "service"
 CONTEXT_CONFIG: Final = "config"
 CONTEXT_OPERATION: Final = "operation"

@@ -166,9 +166,9 @@ LOG_FIELDS: Final = {
     # As the caller wrote it, but without its query: keys and tokens may stand there.
     "path": f"%FILTER_STATE({filters.LOGGED_PATH}:PLAIN)%",
     "status": "%RESPONSE_CODE%",
-    "service": f"%METADATA(ROUTE:{wire.ROUTE_METADATA}:{wire.CONTEXT_SERVICE})%",
+    "service": f"%METADATA(VIRTUAL_HOST:{wire.ROUTE_METADATA}:{wire.CONTEXT_SERVICE})%",
     "config": f"%METADATA(ROUTE:{wire.ROUTE_METADATA}:{wire.CONTEXT_CONFIG})%",
-    "operation": f"%METADATA(ROUTE:{wire.ROUTE_METADATA}:{wire.CONTEXT_OPERATION})%",
+    "operation": "%ROUTE_NAME%",
     "consumer": f"%DYNAMIC_METADATA({wire.METADATA_NAMESPACE}:{wire.METADATA_CONSUMER})%",
     "decision": f"%DYNAMIC_METADATA({wire.METADATA_NAMESPACE}:{wire.METADATA_DECISION})%",
     "details": "%RESPONSE_CODE_DETAILS%",

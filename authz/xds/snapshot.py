@@ -169,11 +169,11 @@ def guard(table: route_pb2.RouteConfiguration, settings: Settings) -> None:
         if not host.HasField("matcher"):
             continue
         if "*" in host.domains:
-            refusal = route_components_pb2.Route(name="two-hosts")
+            refusal = route_components_pb2.Route()
             refusal.direct_response.status = 404  # the listener's mapper makes it the same 400 as for any other host
             _first(host, {":authority": ".*,.*"}, refusal)
         if settings.cors_preset:
-            preflight = route_components_pb2.Route(name="preflight")
+            preflight = route_components_pb2.Route()
             preflight.route.cluster_header = "x-envoy-nowhere"  # removed from every request
             origin = filters.cors_origin(settings)
             method = translation.method_header(settings)
@@ -186,7 +186,7 @@ def _publish(table: route_pb2.RouteConfiguration, documents: Mapping[str, str]) 
         table.max_direct_response_body_size_bytes.value = max(4096, *(len(one.encode()) for one in documents.values()))
         for host in table.virtual_hosts:
             if host.HasField("matcher"):
-                document = route_components_pb2.Route(name=path)
+                document = route_components_pb2.Route()
                 document.direct_response.status = 200
                 document.direct_response.body.inline_string = text
                 _first(host, {":path": quote(path) + r"(\?.*)?", ":method": "GET|HEAD"}, document)
@@ -206,7 +206,7 @@ def _first(
         rule.predicate.CopyFrom(asked[0])
     else:
         rule.predicate.and_matcher.predicate.extend(asked)
-    rule.on_match.action.name = route.name
+    rule.on_match.action.name = "first"
     rule.on_match.action.typed_config.Pack(route)
     wrapped.on_no_match.matcher.CopyFrom(host.matcher)
     host.matcher.CopyFrom(wrapped)

@@ -57,6 +57,7 @@ def build(inventory: Inventory, settings: Settings, cluster_of: ClusterOf) -> Ro
         host = table.virtual_hosts.add(
             name=service.name, domains=[domain, "*"] if service.name == default else [domain]
         )
+        host.metadata.filter_metadata[wire.ROUTE_METADATA].update({wire.CONTEXT_SERVICE: service.name})
         transcoding = Transcoding(service, settings)
         on = switches.for_host(transcoding.host, settings.transcoding_max_request_bytes)
         for name, config in on.items() if transcoding.has_rpcs else ():

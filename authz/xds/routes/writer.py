@@ -77,12 +77,13 @@ class Writer:
         self.without_original = serialised(Route(request_headers_to_remove=original))
         self.methods: dict[str, bytes] = {ANY_METHOD: b""}
         names = {wire.CONTEXT_SERVICE: config.name, wire.CONTEXT_CONFIG: config.id, wire.CONTEXT_OPERATION: ""}
+        logged = Route()
+        logged.metadata.filter_metadata[wire.ROUTE_METADATA].update({wire.CONTEXT_CONFIG: config.id})
+        self.logged = serialised(logged)
+        self.nobody = self.logged + transcoding.off
         self.identity = Route()
-        self.identity.metadata.filter_metadata[wire.ROUTE_METADATA].update(names)
-        self.nobody = serialised(self.identity) + transcoding.off
         if settings.strict_transport_security:
             self.identity.response_headers_to_add.append(header("strict-transport-security", HSTS))
-        self.logged = self.identity.metadata.filter_metadata[wire.ROUTE_METADATA].fields[wire.CONTEXT_OPERATION]
         self.check = ExtAuthzPerRoute()
         self.check.check_settings.context_extensions.update(names)
         self.quotas = {
@@ -192,7 +193,6 @@ class Writer:
     def _identity(self, operation: Operation) -> bytes:
         settings, route, selector = self.settings, self.identity, operation.selector
         route.name = selector
-        self.logged.string_value = selector
         route.typed_per_filter_config.clear()
         checked, metered = needs_check(operation, settings), operation.is_metered
         at_once = checked and metered and settings.quota_in_check
@@ -207,7 +207,7 @@ class Writer:
             self._ask(route, operation)
         if self._is_scripted(operation):
             _switch_on(route, translation.FILTER_NAME, translation.script_settings(operation))
-        return serialised(route)
+        return serialised(route) + self.logged
 
     def _ask(self, route: Route, operation: Operation, *, in_grpc: bool = False) -> None:
         quota = self.quotas[needs_check(operation, self.settings), in_grpc]
