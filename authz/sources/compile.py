@@ -41,7 +41,11 @@ class Compiled:
 
 
 def compile_texts(texts: Sequence[SourceText], *, service: str = "") -> Compiled:
-    """The services that documents describe, one for each host. `service` names documents without a host."""
+    """The services that documents describe, one for each host. `service` names documents without a host.
+
+    Its config is the first, whatever else there is. A config's documents, compiled by themselves for its name, mean the
+    same again: that is how they are stored.
+    """
     return _compile(texts, service, one_host=False)
 
 
@@ -61,7 +65,8 @@ def _compile(texts: Sequence[SourceText], service: str, *, one_host: bool) -> Co
         hosts.setdefault(reading.host, []).append(reading)
     if one_host:
         _check_hosts(readings, findings)
-    configs = tuple(_Assembly(host, group, findings).config() for host, group in hosts.items())
+    ordered = sorted(hosts.items(), key=lambda one: one[0] != service)
+    configs = tuple(_Assembly(host, group, findings).config() for host, group in ordered)
     return Compiled(() if findings.has_errors else configs, findings.all(tuple(text.file for text in texts)))
 
 

@@ -43,6 +43,17 @@ class Said:
                 found.setdefault(host, {})[name] = service
         return found
 
+    def host(self, service: str) -> str | None:
+        """The host of gRPC services that nothing gives one: that of the documents, if they are of one; else `service`.
+
+        Where documents of several hosts name RPCs there is none: `service` would mean another host to each of them.
+        """
+        naming = {reading.host for reading in self.documents if any(claim.named.rpc for claim in reading.claims)}
+        hosts = naming or {reading.host for reading in self.documents if reading.host}
+        if len(hosts) == 1:
+            return hosts.pop()
+        return None if naming else service
+
     def claimed(self, host: str, served: Iterable[Service]) -> Claimed:
         """All claims of a host. An operationId can mean the methods of the host's own services only."""
         names = Names(served)

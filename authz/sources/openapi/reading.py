@@ -25,12 +25,14 @@ class Reading:
     """One document. Lists grow while it is read; `host` is '' where the document names none.
 
     Protos have a reading for each of their services; what is said of them elsewhere has one without an API's name.
+    `is_named`: the document itself says which host it is of.
     `claims` are the operations that may be RPCs: they stand among `operations` too until they are known to be.
     """
 
     file: str
     host_at: tuple[Node, str] | None = None
     host: str = ""
+    is_named: bool = False
     api: Api = field(default_factory=lambda: Api("", ""))
     operations: list[Operation] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)

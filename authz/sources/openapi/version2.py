@@ -20,6 +20,7 @@ def read(document: Document, service: str) -> Reading:
     check_names(root, ROOT2)
     host = root.text("host")
     reading.host = service_name(root, "host", host) if host else service
+    reading.is_named = bool(host)
     base = base_path(root, "basePath", root.text("basePath"))
     reading.api = api(root, api_name(root, "x-google-api-name"), reading.host, base)
     _endpoints(root, reading)

@@ -83,6 +83,7 @@ def _server(root: Node, reading: Reading, service: str) -> str:
         hint = "Mark the right one with 'x-google-endpoint: {}'."
         root.report("server-ignored", message, hint, "servers")
     if chosen.host:
+        reading.is_named = True
         reading.host, reading.host_at = _host(chosen, is_marked=bool(marked)), (chosen.node, "url")
     return base_path(chosen.node, "url", chosen.path)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from authz.model.service import Api, SourceText
 from authz.sources.claims.merge import root_backend
@@ -44,7 +44,22 @@ def read(
     said = Said(documents, _by_name(found for packed in sets for found in all_services(packed)).values())
     # What they are to be is unknown: they stand in nobody's way.
     take(said.wrong, documents)
-    return [reading for group in _groups(sets, yamls, said, service, findings) for reading in group.readings()]
+    groups = list(_groups(sets, yamls, said, service, findings))
+    readings = [reading for group in groups for reading in group.readings()]
+    if len(groups) > 1 and said.owners:
+        readings += _shared(groups, [*documents, *readings])
+    return readings
+
+
+def _shared(groups: Sequence[_Group], readings: Sequence[Reading]) -> Iterator[Reading]:
+    """Where documents divide gRPC services among hosts, what a host consists of is in all of them together."""
+    for reading in readings:
+        if reading.claims and not reading.is_named and reading.host_at:
+            message = "Service name must be provided: the documents divide the services of the protos among several"
+            node, key = reading.host_at
+            node.report("host-missing", message, f"Write '{key}' with the host that the document is of.", key)
+    files = dict.fromkeys(reading.file for reading in readings)
+    return (Reading(file, host=group.host) for group in groups for file in files)
 
 
 def _groups(
@@ -62,17 +77,20 @@ def _groups(
         _refuse_nameless(nameless)
     if named:
         for host in named:
-            own = [yaml for yaml in yamls if yaml.reading.host == host or (yaml in nameless and len(named) == 1)]
-            yield _Group(host, sets, own, _chosen(sets, own, mains, by_host.pop(host, {})), said, findings)
+            its = [yaml for yaml in yamls if yaml.reading.host == host or (yaml in nameless and len(named) == 1)]
+            yield _Group(host, sets, its, _chosen(sets, its, mains, by_host.pop(host, {})), said, findings)
         for host, others in by_host.items():
             yield _Group(host, sets, [], others, said, findings)
         return
     hosts = {host: dict(named_services) for host, named_services in by_host.items()}
-    beside = {reading.host for reading in said.documents if reading.host}
-    default = beside.pop() if len(beside) == 1 else service
+    beside: dict[str, set[str]] = {}
+    for found in mains.values():
+        beside.setdefault(found.packed.source, set()).add(found.default_host)
     for found in mains.values():
         if found.name not in said.owners:
-            hosts.setdefault(found.default_host or default, {})[found.name] = found
+            own = _host(found, beside[found.packed.source] - {""}, said, service, findings)
+            if own is not None:
+                hosts.setdefault(own, {})[found.name] = found
     if len(hosts) > 1:
         _refuse_nameless(nameless)
     for host, own_services in (hosts or {service: {}}).items():
@@ -81,6 +99,30 @@ def _groups(
             _check_host(host, sets, yamls, own_services, findings)
         chosen = _chosen(sets, yamls, own_services, by_host.get(host, {}))
         yield _Group(host, sets, yamls, chosen, said, findings)
+
+
+def _host(found: Service, beside: set[str], said: Said, service: str, findings: Findings) -> str | None:
+    """The host of a gRPC service that no document names; None (and a finding) if nothing says it for sure.
+
+    `beside` are the hosts that the services of its file, or its set, have.
+    Nothing of that may depend on `service` where it might be another one for another host: each keeps what it is made
+    of, and is made of it again for its own name.
+    """
+    if found.default_host:
+        return found.default_host
+    shown = found.packed.shown(found.file.name)
+    if said.owners:
+        host = said.host(service)
+        if host is None:
+            message = f"documents of several hosts name RPCs, but none of {found.name}: not served"
+            hint = "Name its RPCs with x-authz-grpc, or list it in 'apis' of a service YAML with the name of its host."
+            findings.add("grpc-unserved", shown, 0, message, hint)
+        return host
+    if len(beside) > 1:
+        message = f"Service name must be provided: {found.name} names none, and those beside it name several"
+        findings.add("host-missing", shown, 0, message, "Add the option (google.api.default_host) to it, too.")
+        return None
+    return next(iter(beside), None) or said.host(service)
 
 
 def _by_name(found: Iterable[Service]) -> dict[str, Service]:
