@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from google.api import http_pb2
@@ -70,6 +70,7 @@ class Plan:
         # The own path comes by itself with the bindings; it is written where it is all there is, or goes elsewhere.
         own = [one for one in operations if one.is_rpc_path and (not bound or one.backend != bound[0].backend)]
         first = (*bound, *own)[0]
+        self._remark_on_own_path(first, rules)
         for operation in (*bound, *own):
             if operation.rpc:
                 rule = rules.get((operation.method, operation.template.text)) if operation in bound else None
@@ -86,6 +87,15 @@ class Plan:
             "this binding is left out"
         )
         return False
+
+    def _remark_on_own_path(self, first: Operation, rules: Mapping[tuple[str, str], http_pb2.HttpRule]) -> None:
+        """An RPC's own path takes its whole request, whatever a rule says of it, and is nobody's first binding."""
+        rule = rules.get(("POST", first.rpc.path)) if first.rpc else None
+        if rule is not None and (rule.body != "*" or not first.speaks_grpc):
+            self.remarks.append(
+                f"the http rule of {first.selector} for its own path has no effect beside the document: what is sent "
+                "there is the whole request"
+            )
 
     def _name(self, rpc: Rpc) -> str:
         """An operationId: tag and method, and a number if there are several."""

@@ -89,3 +89,14 @@ def test_services_that_would_come_back_are_told(small):
 
     assert list(written.document["paths"]) == ["/v1/a"]
     assert [remark.partition(",")[0] for remark in written.remarks] == ["p.T is not served now"]
+
+
+@pytest.mark.parametrize(("body", "remarks"), [('body: "*"', 0), ("", 1)])
+def test_a_rule_for_an_own_path_is_what_holds_there_anyway_or_is_told(small, body, remarks):
+    written = small(f"""
+        service S {{ rpc Get(M) returns (M) {{ option (google.api.http) = {{post: "/p.S/Get" {body}}}; }} }}
+        message M {{}}
+        """)
+
+    assert list(operations(written.document)) == [("post", "/p.S/Get")]
+    assert len(written.remarks) == remarks
