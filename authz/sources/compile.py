@@ -204,7 +204,10 @@ class _Assembly:
                     f"duplicate http pattern: {operation.method} {text} matches the same paths as "
                     f"{before.template.text} ({before.file}:{before.line})"
                 )
-                self.findings.add("path-duplicate", operation.file, operation.line, message, "Remove one of them.")
+                hint = "Remove one of them."
+                if (operation.rpc is None) is not (before.rpc is None):
+                    hint = "Remove one of them; or name the RPC at the operation, with x-authz-grpc."
+                self.findings.add("path-duplicate", operation.file, operation.line, message, hint)
         return shapes
 
     def providers(self) -> tuple[JwtProvider, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from google.api import http_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
@@ -141,6 +143,7 @@ class Mapping:
         field = self.request.fields_by_name.get(body)
         if self.is_raw(field):
             return
+        self.check_consumed(body)
         schema = self.body_schema()
         if schema is None:
             return
@@ -153,6 +156,14 @@ class Mapping:
                 self.judge.message(schema, self.request, Way.ASK)
         elif field is not None:
             self.judge.field(schema, field, Way.ASK)
+
+    def check_consumed(self, body: str) -> None:
+        """OpenAPI 2.0: complain of bodies that are said to be something else than JSON."""
+        node = self.claim.node
+        written = node.value.get("consumes")
+        kinds = [kind for kind in written if isinstance(kind, str)] if isinstance(written, list) else []
+        if body and kinds and not _json_of(kinds):
+            node.report("grpc-body", *_not_json(kinds), "consumes")
 
     def is_raw(self, field: FieldDescriptor | None) -> bool:
         """Whether the body is taken as it comes."""
@@ -171,8 +182,7 @@ class Mapping:
             return None
         schema, kinds = _json(content)
         if kinds and not schema:
-            message = f"the body is {', '.join(kinds[:3])}, but an RPC takes JSON"
-            content.report("grpc-body", message, "Write 'application/json', or bind a google.api.HttpBody.", kinds[0])
+            content.report("grpc-body", *_not_json(kinds), kinds[0])
         return schema.child("schema") if schema else None
 
     def better(self, schema: Node) -> FieldDescriptor | None:
@@ -266,5 +276,15 @@ def _dotted(fields: list[FieldDescriptor]) -> str:
 def _json(content: Node) -> tuple[Node | None, list[str]]:
     """The entry of a content mapping that JSON has, and the media types that there are."""
     kinds = list(content.value)
-    found = next((kind for kind in kinds if "json" in kind.lower() or kind.startswith(("*/", "application/*"))), "")
+    found = _json_of(kinds)
     return content.child(found) if found else None, kinds
+
+
+def _json_of(kinds: Iterable[str]) -> str:
+    """The media type that JSON has among some."""
+    return next((kind for kind in kinds if "json" in kind.lower() or kind.startswith(("*/", "application/*"))), "")
+
+
+def _not_json(kinds: Sequence[str]) -> tuple[str, str]:
+    message = f"the body is {', '.join(kinds[:3])}, but an RPC takes JSON"
+    return message, "Write 'application/json', or bind a google.api.HttpBody."

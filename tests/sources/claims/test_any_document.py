@@ -49,6 +49,7 @@ DOCUMENT: dict[str, Any] = {
                 "x-authz-grpc": {"method": "shop.v1.Items/Add", "body": "item"},
                 "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Item"}}}},
                 "x-authz-stream-timeout": 20,
+                "consumes": ["application/json"],
             },
         },
         "/shop.v1.Items/Upload": {"post": {"operationId": "up"}},
