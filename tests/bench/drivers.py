@@ -66,6 +66,7 @@ class Http:
 @dataclass(frozen=True, slots=True)
 class Grpc:
     """One message to one method. `answer` is what came when it was asked once: later answers are about as long.
+    `host`: what it is asked for there, where that is not the address.
 
     A gRPC error is HTTP status 200 and no data, and h2load reads no trailers; so answers are counted by their length.
     """
@@ -75,11 +76,15 @@ class Grpc:
     message: bytes
     answer: bytes
     connections: int = 1
+    host: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def drive(self, seconds: float, *, by_hand: bool = False) -> Run:
         """So many seconds with 32 calls under way: one connection, as one Envoy worker has, unless told otherwise."""
         if by_hand:
-            return own.grpc(self.address, self.method, self.message, WIDTH, seconds)
+            return own.grpc(
+                self.address, self.method, self.message, WIDTH, seconds, host=self.host, headers=self.headers
+            )
         return _h2load_grpc(self, seconds)
 
 
@@ -114,11 +119,13 @@ def _h2load_grpc(call: Grpc, seconds: float) -> Run:
     kind = call.address.partition(":")[0]
     where = [f"--base-uri={call.address}"] if kind == "unix" else []
     host = "localhost" if kind == "unix" else call.address
+    more = {**({":authority": call.host} if call.host else {}), **call.headers}
     with tempfile.NamedTemporaryFile() as body:
         body.write(b"\0" + len(call.message).to_bytes(4, "big") + call.message)
         body.flush()
         options = [f"-c{call.connections}", f"-m{max(1, WIDTH // call.connections)}", f"--data={body.name}"]
-        headers = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+        given = {"content-type": "application/grpc", "te": "trailers", **more}
+        headers = [part for name, value in given.items() for part in ("-H", f"{name}: {value}")]
         run, told = _h2load([*where, *options, *headers, f"http://{host}{call.method}"], seconds)
     _must_be_answers(run, told, call)
     return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc as grpcio
@@ -43,13 +43,16 @@ def ask(address: str, method: str, message: bytes, *, within: float = 5.0) -> by
         return answer
 
 
-def grpc(address: str, method: str, message: bytes, width: int, seconds: float) -> Run:
+def grpc(
+    address: str, method: str, message: bytes, width: int, seconds: float, *, host: str, headers: Mapping[str, str]
+) -> Run:
     """So many calls under way on one connection."""
 
     async def run() -> Run:
-        async with grpcio.aio.insecure_channel(address) as channel:
+        options = [("grpc.default_authority", host)] if host else []
+        async with grpcio.aio.insecure_channel(address, options=options) as channel:
             call = channel.unary_unary(method)
-            return await _keep_busy([lambda: call(message)] * width, seconds)
+            return await _keep_busy([lambda: call(message, metadata=tuple(headers.items()))] * width, seconds)
 
     return asyncio.run(run())
 

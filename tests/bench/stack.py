@@ -76,13 +76,11 @@ def transport() -> str:
 
 
 @contextlib.contextmanager
-def gateway(*documents: Document, **settings: object) -> Iterator[Gateway]:
-    """`authz up` with these documents in front of a backend of ours, until left."""
+def gateway(*documents: Document | bytes, **settings: object) -> Iterator[Gateway]:
+    """`authz up` with these documents, or descriptor sets, in front of a backend of ours, until left."""
     with tempfile.TemporaryDirectory(prefix="authz-bench-") as name, backend() as (url, backend_pid):
         directory = Path(name)
-        files = [directory / f"document-{n}.json" for n in range(len(documents))]
-        for file, document in zip(files, documents, strict=True):
-            file.write_text(as_json(document))
+        files = [_written(directory / f"document-{n}", document) for n, document in enumerate(documents)]
         values = {"backend": url, "data_dir": directory / "data", "envoy_concurrency": 1, **settings}
         values["envoy_admin_port"] = proxy.free_port()
         with _authz("up", *map(str, files), "--port", "0", log=directory / "log", settings=values) as (process, told):
@@ -96,6 +94,12 @@ def gateway(*documents: Document, **settings: object) -> Iterator[Gateway]:
                 key=told.get("key", {}).get("key", ""),
                 admin=values["envoy_admin_port"],
             )  # fmt: skip
+
+
+def _written(name: Path, document: Document | bytes) -> Path:
+    file = name.with_suffix(".pb" if isinstance(document, bytes) else ".json")
+    file.write_bytes(document if isinstance(document, bytes) else as_json(document).encode())
+    return file
 
 
 @contextlib.contextmanager
@@ -149,10 +153,10 @@ def _envoy_of(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def backend() -> Iterator[tuple[str, int]]:
+def backend(name: str = "upstream.py") -> Iterator[tuple[str, int]]:
     """Something for Envoy to proxy to: its address, and its process."""
     port = proxy.free_port()
-    script = Path(__file__).with_name("upstream.py")
+    script = Path(__file__).with_name(name)
     with subprocess.Popen([sys.executable, str(script), str(port)]) as process:
         try:
             wait_for(port)

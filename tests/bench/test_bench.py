@@ -114,6 +114,37 @@ def test_the_transports_and_the_whole_path() -> None:
     }
 
 
+def test_calls_in_grpc_beside_calls_in_rest() -> None:
+    figures = told("--by-hand", "--only", "rpc")
+
+    calls = rows(figures, "rpc", "call")
+    kinds = ("REST", "transcoded", "native")
+    for kind in kinds:
+        bare, opened, keyed = (calls[f"{kind}, {guard}"] for guard in ("Envoy without us", "open", "Check (key)"))
+        assert bare["of bare"] == 1
+        assert bare["sidecar µs"] is None
+        assert opened["added µs"] == pytest.approx(ours(opened) - ours(bare))
+        assert keyed["sidecar µs"] > opened["sidecar µs"]
+    assert [goal["name"] for goal in figures["goals"]] == [
+        f"{kind}, {guard}: CPU that we add, over REST's"
+        for kind in kinds[1:]
+        for guard in ("Check (key)", "Check (key) that charges", "Check (key) + RateLimit")
+    ]
+
+
+def ours(row: dict[str, Any]) -> float:
+    return float(row["Envoy µs"] + (row["sidecar µs"] or 0.0))
+
+
+def test_documents_and_descriptors_are_deployed() -> None:
+    figures = told("--only", "deploy")
+
+    deploys = rows(figures, "deploy", "deploy")
+    assert list(deploys) == ["100 operations", "50 gRPC services, 10 RPCs each"]
+    assert all(0 < row["read, stored and compared s"] < row["to live s"] for row in deploys.values())
+    assert [goal["goal"] for goal in figures["goals"]] == [2.0, 3.0]
+
+
 # -- what is not here ------------------------------------------------------------------------------------------------
 
 
@@ -281,14 +312,14 @@ def test_help_says_what_each_section_is(way: tuple[str, ...]) -> None:
     done = bench("--help", way=way)
 
     assert done.returncode == 0
-    sections = ("sidecar", "transports", "http", "micro", "deploy", "scale")
+    sections = ("sidecar", "transports", "http", "rpc", "micro", "deploy", "scale")
     assert all(f"\n{section} " in done.stdout for section in sections)
 
 
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (("--only", "micro,magic"), "no section magic; there are sidecar,transports,http,micro,deploy,scale"),
+        (("--only", "micro,magic"), "no section magic; there are sidecar,transports,http,rpc,micro,deploy,scale"),
         (("--only", "micro", "--peer", "a=b:1"), "peers are measured in the section sidecar"),
         (("--profile", "--only", "micro"), "no sidecar is under load there"),
         (("--peer", "nameless"), "'nameless' names no peer: write NAME=HOST:PORT or NAME=unix:/PATH"),
