@@ -48,6 +48,7 @@ from authz.xds.routes.actions import UNSAFE_PATH
 from authz.xds.rpc import answers, switches
 
 SIDECAR_AWAY: Final = "UNAVAILABLE: The gateway cannot judge this call at the moment; try again soon."
+TWO_HOSTS: Final = "The request names more than one host."
 NO_UPGRADE: Final = "This path is not open to WebSocket, nor to any other upgrade."
 NOT_GRPC: Final = "This path is for JSON; gRPC calls an RPC by its own path, /package.Service/Method."
 REPEATED: Final = (
@@ -72,11 +73,8 @@ def config() -> LocalReplyConfig:
 
 def _mappers() -> list[ResponseMapper]:
     """Exceptions to the JSON body and to the status, first match only. Answers of backends never pass here."""
-    two_hosts = ResponseMapper(
-        filter=_all(_header(":authority", ".*,.*"), _status(404)),
-        status_code=400,
-        body=DataSource(inline_string="The request names more than one host."),
-    )
+    hosts = _all(_header(":authority", ".*,.*"), _status(404))
+    two_hosts = ResponseMapper(filter=hosts, status_code=400, body=DataSource(inline_string=TWO_HOSTS))
     success = ResponseMapper(
         filter=_status(299, ComparisonFilterOp.LE), body_format_override=_as_it_is("application/json")
     )
@@ -87,6 +85,7 @@ def _mappers() -> list[ResponseMapper]:
     closed = ResponseMapper(filter=_upgrade_refused(), body=DataSource(inline_string=NO_UPGRADE))
     other_rpc = ResponseMapper(filter=_guard_refused(), status_code=404, body=DataSource(inline_string=OTHER_RPC))
     in_grpc = [
+        _in_grpc(400, hosts, TWO_HOSTS),
         _in_grpc(400, wordless, UNSAFE_PATH),
         _in_grpc(503, _sidecar_is_away(), SIDECAR_AWAY),
         # Whoever calls in gRPC sends POST and nothing else: a list of other methods does not help.
@@ -102,7 +101,7 @@ def _mappers() -> list[ResponseMapper]:
     too_large = ResponseMapper(
         filter=_all(_status(413), _transcoded(already=False)), body=DataSource(inline_string=TOO_LARGE)
     )
-    return [two_hosts, success, *_for_reversed(), *in_grpc, unsafe, lost, closed, other_rpc, repeated, too_large]
+    return [success, *_for_reversed(), *in_grpc, two_hosts, unsafe, lost, closed, other_rpc, repeated, too_large]
 
 
 def _in_grpc(status: int, when: AccessLogFilter, text: str = "") -> ResponseMapper:

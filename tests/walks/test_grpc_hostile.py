@@ -53,12 +53,12 @@ def frame(message: bytes, flag: int = 0, size: int | None = None) -> bytes:
 
 
 async def native(
-    stage: Stage, body: bytes, *, path: str = "", trailers: raw.Headers = (), **headers: str | None
+    stage: Stage, body: bytes, *, path: str = "", host: str = HOST, trailers: raw.Headers = (), **headers: str | None
 ) -> Response:
     """One call in gRPC over HTTP/2, as written. A header of None is left out."""
     stage.library.seen.clear()
     given = GRPC | {name.replace("_", "-"): value for name, value in headers.items()}
-    fields = [(":method", "POST"), (":scheme", "http"), (":authority", HOST), (":path", path or path_of("TouchAny"))]
+    fields = [(":method", "POST"), (":scheme", "http"), (":authority", host), (":path", path or path_of("TouchAny"))]
     plain = [(name, value) for name, value in given.items() if value is not None]
     return await raw.http2(stage.port, [*fields, *plain], body, trailers=trailers)
 
@@ -318,6 +318,11 @@ async def test_huge_metadata_is_refused(stage: Stage, kib: int) -> None:
 )
 async def test_grpc_on_no_rpcs_path_is_unimplemented(stage: Stage, path: str, words: str) -> None:
     told(await native(stage, frame(MESSAGE), path=path), 12, words)
+    assert stage.library.called == []
+
+
+async def test_grpc_for_two_hosts_at_once_has_a_status(stage: Stage) -> None:
+    told(await native(stage, frame(MESSAGE), host=f"{HOST},elsewhere.test"), 3, "The request names more than one host.")
     assert stage.library.called == []
 
 
