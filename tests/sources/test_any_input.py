@@ -40,6 +40,7 @@ SWAGGER: dict[str, Any] = {
     "info": {"title": "Shop", "version": "1.0.0"},
     "host": "shop.example.com",
     "basePath": "/v1",
+    "schemes": ["https", "wss"],
     "x-google-allow": "all",
     "x-google-backend": {"address": "https://backend.example", "deadline": 3, "protocol": "h2"},
     "x-google-endpoints": [{"name": "shop.example.com", "allowCors": True, "target": "10.0.0.1"}],
@@ -60,6 +61,7 @@ SWAGGER: dict[str, Any] = {
                 "security": [{"jwt": ["read"]}, {"api_key": []}],
                 "x-google-quota": {"metricCosts": {"reads": 2}},
                 "x-google-backend": {"address": "http://other.example/x", "disable_auth": True},
+                "schemes": ["ws"],
                 "x-authz-optional": False,
                 "x-authz-stream-timeout": "30s",
             },
@@ -99,7 +101,7 @@ OPENAPI: dict[str, Any] = {
                 "parameters": [{"name": "name", "in": "path", "x-google-parameter": {"pattern": "**"}}],
                 "x-google-quota": {"metricCosts": {"reads": 1}},
             },
-            "put": {"operationId": "putFile", "requestBody": {"content": {}}},
+            "put": {"operationId": "putFile", "requestBody": {"content": {}}, "servers": [{"url": "wss://x.example"}]},
         }
     },
 }

@@ -37,7 +37,7 @@ def read(document: Document, service: str) -> Reading:
 def websocket(node: Node) -> bool | None:
     """Whether the schemes of a document or an operation have WebSocket; a path has none."""
     schemes = node.value.get("schemes")
-    return any(scheme in {"ws", "wss"} for scheme in schemes) if isinstance(schemes, list) and schemes else None
+    return any(scheme in ("ws", "wss") for scheme in schemes) if isinstance(schemes, list) and schemes else None
 
 
 def _endpoints(root: Node, reading: Reading) -> None:

@@ -56,6 +56,36 @@ DOCUMENT: dict[str, Any] = {
     },
 }
 
+SWAGGER: dict[str, Any] = {
+    "swagger": "2.0",
+    "info": {"title": "Shop", "version": "1.0.0"},
+    "host": "shop.example.com",
+    "schemes": ["https", "wss"],
+    "consumes": ["application/json"],
+    "x-google-backend": {"address": "http://items.example.com", "path_translation": "APPEND_PATH_TO_ADDRESS"},
+    "definitions": {"Item": {**ITEM, "properties": {**ITEM["properties"], "parent": {"$ref": "#/definitions/Item"}}}},
+    "paths": {
+        "/items/{itemId}": {
+            "parameters": [{"name": "itemId", "in": "path", "required": True, "type": "string"}],
+            "get": {
+                "operationId": "getItem",
+                "x-authz-grpc": "shop.v1.Items/Get",
+                "parameters": [{"name": "tags", "in": "query", "type": "array", "items": {"type": "string"}}],
+                "responses": {"200": {"schema": {"$ref": "#/definitions/Item"}}},
+            },
+        },
+        "/shelves/{shelf}": {
+            "post": {
+                "operationId": "addItem",
+                "x-authz-grpc": "shop.v1.Items/Add",
+                "consumes": ["application/json"],
+                "parameters": [{"name": "item", "in": "body", "schema": {"properties": {"tags": {"items": {}}}}}],
+            },
+        },
+    },
+}
+DOCUMENTS = (DOCUMENT, SWAGGER)
+
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     found = [path] if path else []
@@ -65,8 +95,8 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-def changed(path: tuple[Any, ...], value: Any) -> str:
-    result = copy.deepcopy(DOCUMENT)
+def changed(document: dict[str, Any], path: tuple[Any, ...], value: Any) -> str:
+    result = copy.deepcopy(document)
     target: Any = result
     for key in path[:-1]:
         target = target[key]
@@ -82,21 +112,24 @@ def check(proto: SourceText, text: str) -> None:
     assert all(service_json(config, texts) for config in result.configs)
 
 
-def test_the_untouched_document_compiles(proto: SourceText) -> None:
-    (config,) = compile_texts([SourceText("a.json", json.dumps(DOCUMENT)), proto]).configs
+@pytest.mark.parametrize("document", DOCUMENTS, ids=["3.1", "2.0"])
+def test_the_untouched_documents_compile(document: dict[str, Any], proto: SourceText) -> None:
+    (config,) = compile_texts([SourceText("a.json", json.dumps(document)), proto]).configs
 
-    assert {one.selector for one in config.operations} >= {"shop.v1.Items.Get", "shop.v1.Items.Upload"}
+    assert {one.selector for one in config.operations} >= {"shop.v1.Items.Get", "shop.v1.Items.Add"}
     assert all(one.rpc for one in config.operations)
 
 
-PLACES = [pytest.param(path, id="/".join(map(str, path))) for path in places(DOCUMENT)]
+PLACES = [
+    pytest.param(document, path, id="/".join(map(str, path))) for document in DOCUMENTS for path in places(document)
+]
 SIMPLE = [None, True, 7.5, "", "text", [], [[]], {}, {"": {}}]
 
 
-@pytest.mark.parametrize("path", PLACES)
-def test_each_value_replaced(path: tuple[Any, ...], proto: SourceText) -> None:
+@pytest.mark.parametrize(("document", "path"), PLACES)
+def test_each_value_replaced(document: dict[str, Any], path: tuple[Any, ...], proto: SourceText) -> None:
     for value in SIMPLE:
-        check(proto, changed(path, value))
+        check(proto, changed(document, path, value))
 
 
 ANYTHING = st.recursive(
@@ -126,6 +159,7 @@ ANYTHING = st.recursive(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-@given(path=st.sampled_from(places(DOCUMENT)), value=ANYTHING)
-def test_any_value_anywhere(path: tuple[Any, ...], value: Any, proto: SourceText) -> None:
-    check(proto, changed(path, value))
+@given(number=st.integers(0, len(PLACES) - 1), value=ANYTHING)
+def test_any_value_anywhere(number: int, value: Any, proto: SourceText) -> None:
+    document, path = PLACES[number].values
+    check(proto, changed(document, path, value))
