@@ -39,15 +39,19 @@ def merge(method: Method, claims: Sequence[Claim], calls: Calls, judge: Judge, c
     _check_agreement(mapped)
     rule = _rule(rules)
     own = next((one for one in mapped if one.is_own_path), None)
-    rest = next((one.claim for one in mapped if one is not own), None)
-    first = rest or claims[0]
-    gone = (
-        calls if first.operation.backend == LOCAL else Calls(_backend(first), _backend(first), _timeout(first, method))
-    )
-    if own and own.claim.operation.backend != LOCAL:
-        gone = replace(gone, own=_backend(own.claim))
-    made = _Made(method, first, replace(gone, stream_timeout=first.operation.stream_timeout or gone.stream_timeout))
+    first = next((one.claim for one in mapped if one is not own), claims[0])
+    made = _Made(method, first, _calls(method, first, own, calls))
     return Merged(rule.http if rule else None, tuple(made.operations(rules, rule, own)))
+
+
+def _calls(method: Method, first: Claim, own: Mapping | None, calls: Calls) -> Calls:
+    """Where calls go: where the operations say, or else where `calls` do. The own path may say it for itself."""
+    if first.operation.backend != LOCAL:
+        backend = _backend(first)
+        calls = Calls(backend, backend, _timeout(first, method))
+    if own and own.claim.operation.backend != LOCAL:
+        calls = replace(calls, own=_backend(own.claim))
+    return replace(calls, stream_timeout=first.operation.stream_timeout or calls.stream_timeout)
 
 
 def _rule(rules: Sequence[tuple[Mapping, http_pb2.HttpRule]]) -> Rule | None:
