@@ -37,20 +37,22 @@ def action(operation: Operation, settings: Settings, cluster: str, *, grpc: bool
     """Where to, and for how long. `grpc`: for calls in gRPC, whatever becomes of them on the way.
 
     A stream has no deadline, because Envoy's runs until the last byte of the answer; it may be silent for its timeout.
-    Otherwise the idle timeout stays behind the deadline: 504 comes before 408.
+    Otherwise the idle timeout stays behind the deadline: 504 comes before 408. Which RPCs stream, their proto says.
     """
     to, backend, rpc = RouteAction(cluster=cluster), operation.backend, operation.rpc
     deadline = backend.deadline if backend.deadline > 0 else DEFAULT_DEADLINE
-    streams = operation.stream_timeout > 0 or bool(rpc and (rpc.client_streaming or rpc.server_streaming))
-    silence = settings.stream_idle_timeout if streams else max(deadline + 1, settings.stream_idle_timeout)
-    _set(to.idle_timeout, operation.stream_timeout or silence)
+    streams = rpc.client_streaming or rpc.server_streaming if rpc else operation.stream_timeout > 0
+    silence = operation.stream_timeout if streams else max(deadline + 1, settings.stream_idle_timeout)
+    _set(to.idle_timeout, silence or settings.stream_idle_timeout)
     if not grpc:
         _set(to.timeout, 0 if streams else deadline)
     else:
-        # A caller's own deadline (grpc-timeout) holds if it is sooner; 0: whatever it is. Envoy has either this or the
-        # timeout above.
+        # Envoy has either this or the timeout above; 0: none.
         _set(to.max_stream_duration.max_stream_duration, 0 if streams else deadline)
-        _set(to.max_stream_duration.grpc_timeout_header_max, 0 if streams else deadline)
+        if not streams:
+            # A caller's own deadline (grpc-timeout) holds if it is sooner. That of a stream is its caller's and its
+            # backend's, who can end a stream with a status: Envoy would break it off, at the same moment.
+            _set(to.max_stream_duration.grpc_timeout_header_max, deadline)
     if operation.websocket:
         # Its deadline is that of plain calls: Envoy ends no connection that was upgraded because of it.
         to.upgrade_configs.add(upgrade_type=WEBSOCKET)
