@@ -51,14 +51,17 @@ class Stage(Callers):
 
 
 @contextlib.asynccontextmanager
-async def a_stage(factory: pytest.TempPathFactory, transport: str, **values: Any) -> AsyncIterator[Stage]:
+async def a_stage(
+    factory: pytest.TempPathFactory, transport: str, *, more: str = "", **values: Any
+) -> AsyncIterator[Stage]:
+    """`more`: what else stands in the service YAML."""
     async with Library().serving() as library:
         directory, run_dir = factory.mktemp("data"), factory.mktemp("r")
         chosen = gateway.settings(directory, backend=f"grpc://{library.address}", transport=transport, **values)
         with contextlib.closing(open_store(directory)) as store:
             whole = Gateway(chosen, store, run_dir)
             async with whole.running(), whole.envoy() as proxy:
-                made = deploy.deploy(store, sources(), now=time.time())
+                made = deploy.deploy(store, sources(more), now=time.time())
                 await wait_live(store, made)
                 await proxy.wait_ready()
                 there = Stage(chosen.port, library, HOST)
@@ -66,6 +69,6 @@ async def a_stage(factory: pytest.TempPathFactory, transport: str, **values: Any
                 yield there
 
 
-def sources() -> list[SourceText]:
+def sources(more: str = "") -> list[SourceText]:
     compiled = SourceText("library.binpb", pack(descriptors(), ["library/v1/library.proto"]))
-    return [compiled, SourceText("library.yaml", SERVICE)]
+    return [compiled, SourceText("library.yaml", SERVICE + more)]

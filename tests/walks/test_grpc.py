@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from harness import raw, statuses
 from harness.grpc_library import LIBRARY, message, messages
 from harness.grpc_stage import encoded, path_of
+from harness.http import Upstream
 from harness.waiting import until
 from walks.rpc_place import HOST, JSON, Stage, a_stage
 
@@ -27,6 +28,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def stage(tmp_path_factory: pytest.TempPathFactory, transport: str) -> AsyncIterator[Stage]:
     async with a_stage(tmp_path_factory, transport) as there:
         yield there
+
+
+REVERSED = f"""
+backend:
+  rules:
+  - {{{{selector: {LIBRARY}.GetShelf, address: "http://{{}}"}}}}
+"""
 
 
 def stub(channel: grpc.aio.Channel, rpc: str, kind: str, answer: str) -> Any:
@@ -196,12 +204,17 @@ async def test_every_binding_asks_for_the_same_key_and_takes_from_the_same_quota
     assert refused.header("retry-after")
 
 
-@pytest.mark.parametrize("within", [True, False])
+@pytest.mark.parametrize(("within", "reverse"), [(True, False), (False, False), (True, True), (False, True)])
 async def test_whoever_is_refused_in_grpc_learns_when_to_come_back(
-    tmp_path_factory: pytest.TempPathFactory, transport: str, within: bool
+    tmp_path_factory: pytest.TempPathFactory, transport: str, within: bool, reverse: bool
 ) -> None:
-    """Whether Check charges or RateLimit; callers in JSON have Retry-After and nothing of gRPC's."""
-    async with a_stage(tmp_path_factory, transport, quota_in_check=within) as stage:
+    """Whether Check charges or RateLimit, and whatever the backend speaks.
+
+    Callers in JSON have Retry-After and nothing of gRPC's.
+    """
+    async with Upstream() as rest, a_stage(
+        tmp_path_factory, transport, quota_in_check=within, more=REVERSED.format(rest.address) if reverse else ""
+    ) as stage:  # fmt: skip
         key, request = stage.key(), encoded("ShelfRequest", shelf=5)
         for _ in range(2):
             assert await stage.grpc("GetShelf", request, metadata=[key]) == (0, "")
@@ -210,9 +223,9 @@ async def test_whoever_is_refused_in_grpc_learns_when_to_come_back(
                 await channel.unary_unary(path_of("GetShelf"))(request, metadata=[key])
         web = await stage.web("GetShelf", request, key)
         text = await stage.web("GetShelf", request, key, text=True)
-        refused = [await stage.rest(line, {} if "POST" in line else None, key) for line in (
-            "GET /v1/shelves/5", "GET /v1/s/5", "POST /v1/shelves:find", f"POST /{LIBRARY}/GetShelf"
-        )]  # fmt: skip
+        lines = ["GET /v1/shelves/5", "GET /v1/s/5", "POST /v1/shelves:find", f"POST /{LIBRARY}/GetShelf"]
+        # On its own path, an RPC of a REST backend takes no JSON.
+        refused = [await stage.rest(line, {} if "POST" in line else None, key) for line in lines[: 4 - reverse]]
 
         trailers = [dict(caught.value.trailing_metadata() or ()), web.trailers, text.trailers]
         for told in (statuses.read(one["grpc-status-details-bin"]) for one in trailers):
