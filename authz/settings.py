@@ -316,7 +316,7 @@ class Settings:
         False, "transcoding", "Take a + in a query for a plus, not for a blank.",
         espv2="--transcoding_query_parameters_disable_unescape_plus")
     transcoding_max_request_bytes: int = _setting(
-        4 << 20, "transcoding", "Largest body that is made an RPC, in bytes; above it 413.",
+        4 << 20, "transcoding", "Largest body that is made an RPC, or of one, in bytes; above it 413.",
         above_zero=True)
     transcoding_match_unregistered_custom_verb: bool = _setting(
         False, "transcoding", "Take what follows the last colon of a path for a verb, even one that no RPC has.",

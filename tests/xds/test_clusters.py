@@ -46,6 +46,7 @@ def is_http2(cluster: Cluster) -> bool:
         ("https://B.example", Protocol.HTTP2, "https:b.example:443:h2"),
         ("grpc://b.example:50051", None, "http:b.example:50051:h2"),
         ("grpcs://b.example", None, "https:b.example:443:h2"),
+        ("grpc://b.example", Protocol.HTTP1, "http:b.example:80:h2"),
         ("http://b.example", Protocol.HTTP2, "http:b.example:80:h2"),
         ("https://[::1]:9443", None, "https:::1:9443:http1"),
         ("", None, "http:local.example:1234:http1"),

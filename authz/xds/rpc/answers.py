@@ -32,7 +32,7 @@ _CODES: Final = (
     "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 )  # fmt: skip
 
-NOT_JSON: Final = "The backend's answer is not the JSON of this RPC's message."
+NOT_JSON: Final = "The backend's answer is not the JSON of this RPC's message, or too large for one."
 COMPRESSED: Final = "Compressed messages cannot become requests; send them as they are."
 
 _WORDS: Final = ("message", "detail", "title", "error_description", "error")

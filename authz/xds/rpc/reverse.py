@@ -43,9 +43,6 @@ FILTER: Final = "envoy.filters.http.grpc_json_reverse_transcoder"
 GUARD: Final = "authz.reverse_guard"
 TEACHER: Final = "authz.reverse_status"
 
-LARGEST: Final = 4 * 1024 * 1024
-"""Of a request or an answer: what gRPC's own libraries accept if nobody says otherwise."""
-
 GRPC_ONLY: Final = "This path is for gRPC; the backend of this RPC speaks REST, on the paths that the RPC is bound to."
 STREAMS: Final = "This RPC streams, which its backend cannot: it speaks REST."
 UNBOUND: Final = "This RPC has no http rule, and its backend speaks REST: there is no request to make of a call."
@@ -173,7 +170,8 @@ class Reversal:
     def _transcoder(self, rpc: Rpc) -> GrpcJsonReverseTranscoder:
         settings = self._settings
         transcoder = GrpcJsonReverseTranscoder(descriptor_binary=self._descriptors(rpc))
-        transcoder.max_request_body_size.value = transcoder.max_response_body_size.value = LARGEST
+        transcoder.max_request_body_size.value = settings.transcoding_max_request_bytes
+        transcoder.max_response_body_size.value = settings.transcoding_max_request_bytes
         printing = transcoder.request_json_print_options
         printing.always_print_primitive_fields = settings.transcoding_always_print_primitive_fields
         printing.always_print_enums_as_ints = settings.transcoding_always_print_enums_as_ints

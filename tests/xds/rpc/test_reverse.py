@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,9 +16,11 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 
-from authz import wire
+from authz import proxy, wire
 from authz.model.paths import Template
 from authz.model.service import Backend, Operation, PathTranslation, ServiceConfig
+from authz.settings import Settings
+from authz.xds import bootstrap, snapshot
 from authz.xds.replies import OTHER_REQUEST
 from authz.xds.rpc import answers, reverse
 from harness import raw
@@ -319,7 +322,7 @@ async def test_compressed_messages_are_sent_again_without(stage: Stage) -> None:
 
 
 async def test_messages_have_a_size(stage: Stage) -> None:
-    theme = "x" * (reverse.LARGEST - 1000)
+    theme = "x" * (Settings().transcoding_max_request_bytes - 1000)
     assert await stage.grpc("ArchiveShelf", shelf(shelf=7, theme=theme)) == (0, "")
     assert len(json.loads(stage.seen[0].body)["theme"]) == len(theme)
     assert (await stage.grpc("ArchiveShelf", shelf(shelf=7, theme=theme + theme)))[0] == 8
@@ -579,6 +582,23 @@ async def test_a_canary_makes_requests_by_its_own_rules(tmp_path_factory: pytest
         for _ in range(60):
             assert await there.grpc("GetShelf", shelf(shelf=7)) == (0, "")
         assert {seen.path for seen in there.seen} == {"/v1/shelves/7", "/v2/7"}
+
+
+async def test_a_static_configuration_has_it_all(tmp_path: Path) -> None:
+    inventory = live(a_service("http://127.0.0.1:9"))
+    settings = Settings(data_dir=tmp_path)
+    document = bootstrap.static(
+        snapshot.build(inventory, settings), settings, sidecars=["127.0.0.1:9"], admin="127.0.0.1:0"
+    )
+    path = tmp_path / "envoy.json"
+    path.write_text(json.dumps(document))
+    envoy = await asyncio.create_subprocess_exec(
+        str(proxy.find(settings)), "--mode", "validate", "-c", str(path), "-l", "warning",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await envoy.communicate()
+
+    assert (envoy.returncode, b"eprecated" in output) == (0, False), output
 
 
 async def test_methods_match_where_they_may_be_overridden(tmp_path_factory: pytest.TempPathFactory) -> None:
