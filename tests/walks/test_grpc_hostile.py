@@ -17,6 +17,8 @@ from urllib.parse import unquote
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from harness import raw
 from harness.grpc_library import LIBRARY
@@ -368,6 +370,61 @@ async def test_a_trailers_frame_of_a_caller_is_no_status(stage: Stage) -> None:
     answer = await stage.rest(ECHO, body, *WEB.items())
 
     assert re.findall(rb"grpc-status:(\d+)", answer.body) == [b"0"]
+
+
+# -- anything at all ------------------------------------------------------------------------------------------------
+
+_WHOLE = json.dumps({
+    "an_int32": 7, "a_string": "\u00fc", "inner": {"text": "x", "inner": {}}, "numbers": ["1", 2], "counts": {"a": "1"},
+    "at": "2026-01-01T00:00:00Z", "structure": {"a": [None, True, {}]}, "genre": "DRAMA", "some_bytes": "AAA=",
+}).encode()  # fmt: skip
+
+
+@st.composite
+def nearly_json(draw: st.DrawFn) -> bytes:
+    """A good body, in which some bytes are others, gone or there twice."""
+    body = bytearray(_WHOLE)
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(body)))
+        piece = body[start : start + draw(st.integers(0, 9))]
+        body[start : start + len(piece)] = draw(st.one_of(st.binary(max_size=5), st.just(bytes(piece * 2))))
+    return bytes(body)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(body=nearly_json())
+async def test_any_body_is_a_message_or_one_error(stage: Stage, body: bytes) -> None:
+    answer = await stage.rest("POST /v1/echo", body, JSON)
+
+    if answer.status == 200:
+        assert stage.library.called == ["Echo"]
+        assert isinstance(answer.json(), dict)
+    else:
+        refused(answer, 400, "")
+        assert stage.library.called == []
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(query=st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="#"), max_size=30))
+async def test_any_query_is_read_or_refused_and_never_says_what_the_path_says(stage: Stage, query: str) -> None:
+    answer = await stage.rest(f"GET /v1/fail/5?code=7&{query}")
+    refused(answer, 400, "")
+
+    answer = await stage.rest(f"GET /v1/fail/5?{query}")
+    assert answer.status in {400, 404}
+    assert answer.json()["code"] in {400, 5}
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(body=st.binary(max_size=40))
+async def test_any_bytes_in_grpc_have_one_status(stage: Stage, body: bytes) -> None:
+    answer = await native(stage, body, grpc_timeout="100m")
+    assert answer.status == 200
+    assert len(answer.all("grpc-status")) == 1
+
+    answer = await stage.rest(ECHO, body, *WEB.items(), ("grpc-timeout", "100m"))
+    ends = answer.all("grpc-status") + re.findall(rb"grpc-status:(\d+)", answer.body)
+    assert (answer.status, len(ends)) == (200, 1)
 
 
 # -- sizes ----------------------------------------------------------------------------------------------------------
