@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -103,7 +104,7 @@ async def test_a_cancelled_call_is_cancelled_in_the_backend(stage: Stage) -> Non
 async def test_a_callers_deadline_reaches_the_backend(stage: Stage) -> None:
     assert await stage.grpc("TouchAny", timeout=3) == (0, "")
     assert stage.library.seen[0].deadline is not None
-    assert 0 < stage.library.seen[0].deadline <= 3
+    assert 0 < stage.library.seen[0].deadline <= 3.1  # a client rounds up
     assert (await stage.grpc("Sleep", encoded("SleepRequest", seconds=20), timeout=0.3))[0] == 4
 
 
@@ -270,10 +271,16 @@ _INNER = st.recursive(
     lambda inner: st.fixed_dictionaries({"inner": inner}, optional={"text": _TEXT}),
     max_leaves=4,
 )
+
+
+def _in_json(number: float) -> float:
+    """Neither zero nor NaN has a sign in JSON that Envoy keeps."""
+    return math.nan if math.isnan(number) else number or 0.0
+
+
 _SCALARS: dict[str, st.SearchStrategy[Any]] = {
-    # Envoy leaves -0 out, as it does 0.
-    "a_double": st.floats().map(lambda number: number or 0.0),
-    "a_float": st.floats(width=32).map(lambda number: number or 0.0),
+    "a_double": st.floats().map(_in_json),
+    "a_float": st.floats(width=32).map(_in_json),
     "a_bool": st.booleans(),
     "a_string": _TEXT,
     "some_bytes": st.binary(max_size=20),
