@@ -9,33 +9,34 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 
 from authz.model.service import Rpc
 
-_Message = dict[str, FieldDescriptorProto]
-
 
 class Fields:
     """The fields of one descriptor set."""
 
     def __init__(self, descriptors: bytes) -> None:
-        self._messages: dict[str, _Message] = {}
+        self._messages: dict[str, DescriptorProto] = {}
         self._requests: dict[tuple[str, str], str] = {}
         for file in FileDescriptorSet.FromString(descriptors).file:
             scope = f".{file.package}" if file.package else ""
-            for name, message in _all(scope, file.message_type):
-                self._messages[name] = {spelling: field for field in message.field for spelling in _spellings(field)}
+            self._messages.update(_all(scope, file.message_type))
             for service in file.service:
                 for method in service.method:
                     self._requests[f"{scope}.{service.name}"[1:], method.name] = method.input_type
 
     def spellings(self, rpc: Rpc, path: str) -> list[str]:
         """All that a query parameter may be called for the field of a request that is at `path` (`book.author`)."""
-        message = self._messages.get(self._requests.get((rpc.service, rpc.method), ""), {})
+        kind = self._requests.get((rpc.service, rpc.method), "")
         found = [""]
         for step in path.split("."):
-            field = message.get(step)
+            field = self._field(kind, step)
             steps = _spellings(field) if field else (step,)
             found = [f"{before}.{name}" if before else name for before in found for name in steps]
-            message = self._messages.get(field.type_name, {}) if field else {}
+            kind = field.type_name if field else ""
         return found
+
+    def _field(self, message: str, spelling: str) -> FieldDescriptorProto | None:
+        fields = self._messages[message].field if message in self._messages else ()
+        return next((field for field in fields if spelling in _spellings(field)), None)
 
 
 def _all(scope: str, messages: Iterable[DescriptorProto]) -> Iterator[tuple[str, DescriptorProto]]:

@@ -119,7 +119,8 @@ def _with_own_paths(descriptors: bytes) -> bytes:
     JSON, so it would put the JSON of the whole message into that field.
     """
     files = FileDescriptorSet.FromString(descriptors)
-    raw = {found for file in files.file for found in _raw(f".{file.package}".rstrip("."), file.message_type)}
+    named = files.file if BODY.encode() in descriptors else ()
+    raw = {found for file in named for found in _raw(f".{file.package}".rstrip("."), file.message_type)}
     for file in files.file:
         for service in file.service:
             path = f"/{file.package}.{service.name}/" if file.package else f"/{service.name}/"
