@@ -152,6 +152,7 @@ class _Assembly:
     def config(self) -> ServiceConfig:
         self.check_apis()
         self.check_endpoints()
+        self.check_allowed()
         shapes = self.shapes()
         metrics, limits = self.metrics(), self.limits()
         self.check_metrics({metric.name for metric in metrics})
@@ -190,6 +191,17 @@ class _Assembly:
                 message = f"'x-google-endpoint' is not the same as in {version3[0].file}"
                 hint = "Mark one server in every document of a service, with the same fields."
                 self.findings.add("endpoints-differ", reading.file, reading.host_line, message, hint)
+
+    def check_allowed(self) -> None:
+        """Warn of documents that let everything through to a backend that takes gRPC calls: nobody is asked there."""
+        called = {one.backend.address for one in self.operations if one.speaks_grpc}
+        for one in self.operations:
+            if one.generated and one.method == "POST" and one.backend.address in called:
+                message = (
+                    "every gRPC call that no operation describes reaches the backend, and nobody is asked for a key"
+                )
+                hint = "Remove 'x-google-allow: all'; what is to be called is then described."
+                self.findings.add("allow-grpc", one.file, one.line, message, hint)
 
     def shapes(self) -> dict[tuple[object, ...], list[Operation]]:
         """Operations by what they match; two of one method under one shape are an error."""

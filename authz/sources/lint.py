@@ -119,6 +119,11 @@ RULES: tuple[Rule, ...] = (
         "Beside protos, an operation with a gRPC backend says which RPC it is, or has the name of one.",
     ),
     Rule("grpc-unserved", _W, "Beside a document that names RPCs, others have an http rule or stand among 'apis'."),
+    Rule(
+        "allow-grpc",
+        _W,
+        "x-google-allow: all is not for backends that take gRPC: it opens all RPCs without an operation.",
+    ),
     Rule("grpc-disagree", _E, "Operations of one RPC have one requirement, costs, stream timeout and backend."),
     Rule("grpc-query", _E, "A query parameter of an RPC is a field that neither its path nor its body fills."),
     Rule("grpc-credential", _W, "A query parameter that carries a credential is no field of an RPC."),

@@ -32,6 +32,7 @@ _SCALARS = {
     FieldDescriptor.TYPE_GROUP: _OBJECT,
 }
 _PREFIX = "google.protobuf."
+_RAW = "google.api.HttpBody"
 _WRAPPERS = {
     "DoubleValue": _REAL, "FloatValue": _REAL, "Int32Value": _INT32, "UInt32Value": _INT32, "Int64Value": _INT64,
     "UInt64Value": _INT64, "BoolValue": _FLAG, "StringValue": _STRING, "BytesValue": _STRING, "Timestamp": _STRING,
@@ -43,7 +44,7 @@ _MESSAGES = {
     f"{_PREFIX}Any": _OBJECT,
     f"{_PREFIX}ListValue": frozenset({"array"}),
     f"{_PREFIX}Value": ANYTHING,
-    "google.api.HttpBody": ANYTHING,
+    _RAW: ANYTHING,
 }
 _TEXTS = (f"{_PREFIX}StringValue",)
 _NULL = f"{_PREFIX}NullValue"
@@ -69,7 +70,7 @@ class Fields:
         for name in dotted.split("."):
             if found:
                 above = found[-1]
-                if above.message_type is None or above.is_repeated or is_plain(above.message_type):
+                if above.message_type is None or above.is_repeated or _is_closed(above.message_type):
                     return f"'{above.name}' is not a single message with fields"
                 message = above.message_type
             field = self.of(message).get(name)
@@ -91,6 +92,11 @@ class Fields:
 def is_plain(message: Descriptor) -> bool:
     """Whether a message is no object of its fields in JSON."""
     return message.full_name in _MESSAGES
+
+
+def _is_closed(message: Descriptor) -> bool:
+    """Whether no path of names leads into a message. Into one that takes bodies of any kind it does: Envoy fills it."""
+    return is_plain(message) and message.full_name != _RAW
 
 
 def is_map(field: FieldDescriptor) -> bool:

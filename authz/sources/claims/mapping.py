@@ -8,12 +8,12 @@ from google.api import http_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from authz.model.paths import PathError, Template
-from authz.sources.claims.fields import is_map, listed, shown
+from authz.sources.claims.fields import listed, shown
 from authz.sources.claims.judge import Judge, Way, misfit
 from authz.sources.claims.schemas import shape
 from authz.sources.node import Node
 from authz.sources.openapi.rpcs import Claim
-from authz.sources.protos.bindings import is_scalar
+from authz.sources.protos.bindings import is_scalar, is_text_of_url
 from authz.sources.protos.descriptors import Method, Place
 
 ALL = "*"
@@ -33,7 +33,9 @@ class Mapping:
         self.credentials = credentials
         self.filled: set[str] = set()
         operation = claim.operation
-        self.is_own_path = claim.called == method.rpc.path
+        # Before the RPC's own path no base path is needed; one may be the first part of it.
+        own = claim.called, operation.template.text if operation.method == "POST" else ""
+        self.is_own_path = method.rpc.path in own
         self.place = Place(operation.file, operation.line, claim.node.document.findings)
 
     def rule(self) -> http_pb2.HttpRule | None:
@@ -114,7 +116,7 @@ class Mapping:
         elif _dotted(found) in self.filled or found[0].name == body:
             message = f"the path or the body fills '{found[0].name}' already; the query's '{name}' cannot"
             parameter.report("grpc-query", message, "Leave out one of the two.", "name")
-        elif not is_scalar(found[-1]) and (is_map(found[-1]) or found[-1].message_type is not None):
+        elif not is_text_of_url(found[-1]):
             message = f"the query parameter '{name}' is '{shown(found[-1])}', which no text of a query can be"
             hint = f"Name its fields one by one: {name}.FIELD" if not found[-1].is_repeated else "Put it into the body."
             parameter.report("grpc-query", message, hint, "name")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from authz.model.auth import Requirement
 from authz.model.service import LOCAL
 from authz.sources.claims.judge import Judge
 from authz.sources.claims.merge import Merged, merge
@@ -27,7 +28,8 @@ class Served:
     def described(self, methods: Sequence[Method], readings: Sequence[Reading]) -> dict[str, Merged]:
         """What is served, by selector. `readings` are all of the service that were read before."""
         found = {method.selector: one for method in methods if (one := self._ruled(method))}
-        self._report_unserved([method for method in methods if not self._is_served(method)])
+        unserved = [method for method in methods if not self._is_served(method)]
+        self._report_unserved(unserved, is_all_allowed=any(one.allow_all for one in readings))
         ruled = [operation for one in found.values() for operation in one.operations]
         judge, taken = Judge(), credentials(readings, ruled)
         for method in methods:
@@ -57,7 +59,7 @@ class Served:
             or self.rulings.rule(method) is not None
         )
 
-    def _report_unserved(self, methods: Sequence[Method]) -> None:
+    def _report_unserved(self, methods: Sequence[Method], *, is_all_allowed: bool) -> None:
         by_service: dict[str, list[Method]] = {}
         for method in methods:
             by_service.setdefault(method.rpc.service, []).append(method)
@@ -65,21 +67,34 @@ class Served:
             names = ", ".join(method.rpc.method for method in missing[:_MOST])
             more = f" and {len(missing) - _MOST} more" if len(missing) > _MOST else ""
             hint = "Name them with x-authz-grpc, give them http rules, or list the service in 'apis' of a service YAML."
-            missing[0].place.report("grpc-unserved", f"no document names {names}{more} of {service}: not served", hint)
+            so = "only 'x-google-allow: all' lets calls of them through" if is_all_allowed else "not served"
+            missing[0].place.report("grpc-unserved", f"no document names {names}{more} of {service}: {so}", hint)
 
     def _check_open(self, method: Method, claims: Sequence[Claim]) -> None:
-        """Warn where a document opens what a YAML closes."""
-        tokens = self.rulings.tokens.holds(method.selector)
-        if tokens and tokens.wanted and claims[0].operation.requirement.is_open:
-            asks = tokens.places[0]
-            message = (
-                f"{method.selector} is open to everyone: this document's 'security' holds, not the token that "
-                f"{asks.document.file}:{asks.line()} asks for"
-            )
-            hint = "Add 'security' here, or write 'security: []' once you have removed the rule there."
-            Place(claims[0].operation.file, claims[0].operation.line, method.place.findings).report(
-                "rule-overruled", message, hint
-            )
+        """Warn where a document asks callers for less than a YAML does."""
+        operation = claims[0].operation
+        requirement, selector = operation.requirement, method.selector
+        tokens, usage = self.rulings.tokens.holds(selector), self.rulings.usage.holds(selector)
+        place, asked = None, ""
+        if tokens and tokens.wanted and (requirement.is_open or not (tokens.optional or _wants_token(requirement))):
+            place, asked = tokens.places[0], "token"
+        elif usage and usage.needs_key and requirement.is_open:
+            place, asked = self.rulings.usage.place(selector), "API key"
+        if place is None:
+            return
+        opened = "is open to everyone" if requirement.is_open else f"can be called without a {asked}"
+        message = (
+            f"{selector} {opened}: this document's 'security' holds, not the {asked} that "
+            f"{place.document.file}:{place.line()} asks for"
+        )
+        here = "write 'security: []'" if requirement.is_open else "leave it so"
+        hint = f"Add it to 'security' here, or {here} once you have removed the rule there."
+        Place(operation.file, operation.line, method.place.findings).report("rule-overruled", message, hint)
+
+
+def _wants_token(requirement: Requirement) -> bool:
+    """Whether nobody passes without a token."""
+    return not requirement.optional and all(way.jwt for way in requirement.alternatives)
 
 
 def _check_bound(method: Method, described: Merged) -> None:

@@ -132,8 +132,13 @@ def _check_variable(method: Method, path: str, place: Place) -> None:
 
 def is_scalar(field: FieldDescriptor) -> bool:
     """Whether one text of a path is a value of the field."""
+    return not field.is_repeated and is_text_of_url(field)
+
+
+def is_text_of_url(field: FieldDescriptor) -> bool:
+    """Whether one text of a path or a query is one value of the field."""
     message = field.message_type
-    return not field.is_repeated and (message is None or message.full_name in _SCALARS)
+    return message is None or message.full_name in _SCALARS
 
 
 def _check_bodies(method: Method, http: http_pb2.HttpRule, place: Place) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import DecodeError
 
 from authz.model.service import SourceText
@@ -74,7 +74,15 @@ def _is_named(file: FileDescriptorProto) -> bool:
     """Whether names are text. Descriptors are proto2, where a string may be any bytes."""
     methods = [method for service in file.service for method in service.method]
     names = [file.name, *file.dependency, *(service.name for service in file.service), *(one.name for one in methods)]
-    return isinstance(file.package, str) and all(isinstance(name, str) and name for name in names)
+    is_named = isinstance(file.package, str) and all(isinstance(name, str) and name for name in names)
+    return is_named and all(isinstance(name, str) for name in _json_names(file.message_type))
+
+
+def _json_names(messages: Iterable[DescriptorProto]) -> Iterator[object]:
+    """The names in JSON of all fields: whether those in protos are names is judged where files are put together."""
+    for message in messages:
+        yield from (field.json_name for field in message.field)
+        yield from _json_names(message.nested_type)
 
 
 def _fault(message: str) -> SyntaxFault:

@@ -30,10 +30,19 @@ class Rules(Generic[T]):
 
     def holds(self, selector: str, *, by_name: bool = False) -> T | None:
         """The rule that holds for a method. `by_name` leaves out rules that speak of everything."""
+        found = self._found(selector, by_name=by_name)
+        return found[2] if found else None
+
+    def place(self, selector: str) -> Node | None:
+        """Where the rule that holds for a method is written."""
+        found = self._found(selector)
+        return found[1] if found else None
+
+    def _found(self, selector: str, *, by_name: bool = False) -> tuple[int, Node, T] | None:
         matching = [self.last[pattern] for pattern in _wider(selector) if pattern in self.last]
         if not by_name and EVERYTHING in self.last:
             matching.append(self.last[EVERYTHING])
-        return max(matching, key=itemgetter(0))[2] if matching else None
+        return max(matching, key=itemgetter(0)) if matching else None
 
     def report_unmatched(self, selectors: Collection[str], code: str) -> None:
         """Complain of patterns that mean no method."""

@@ -28,6 +28,12 @@ paths:
       operationId: get
       x-authz-grpc: shop.v1.Items/Get
 """
+TOKEN = """\
+authentication:
+  providers: [{id: one, issuer: one}]
+  rules: [{selector: "*", requirements: [{provider_id: one}]}]
+"""
+KEY = 'usage: {rules: [{selector: "*", allow_unregistered_calls: false}]}\n'
 GRPC = Backend("grpc://items.example.com", protocol=Protocol.HTTP2)
 REST = Backend("http://items.example.com/rest")
 
@@ -339,6 +345,60 @@ backend:
     assert places(compiled, "rule-overruled") == [("openapi.yaml", 6), ("api.yaml", 5)]
 
 
+@pytest.mark.parametrize(
+    ("security", "rule", "warned"),
+    [
+        ("[{key: []}]", TOKEN, "without a token"),
+        ("[{key: []}, {jwt: []}]", TOKEN, "without a token"),
+        ("[{jwt: []}, {}]", TOKEN, "without a token"),
+        ("[{jwt: []}]", TOKEN, ""),
+        ("[{key: [], jwt: []}]", TOKEN, ""),
+        ("[{key: []}]", TOKEN.replace("selector", "allow_without_credential: true, selector"), ""),
+        ("[]", TOKEN, "open to everyone"),
+        ("[]", KEY, "not the API key"),
+        ("[{jwt: []}]", KEY, ""),
+        ("[]", KEY.replace("false", "true"), ""),
+    ],
+)
+def test_who_asks_callers_for_less_than_a_yaml_does_is_told_so(security, rule, warned, shop):
+    document = f"""\
+    securityDefinitions:
+      key: {{type: apiKey, in: header, name: x-api-key}}
+      jwt: {{type: oauth2, flow: implicit, authorizationUrl: "", x-google-issuer: one}}
+    paths:
+      /items/{{itemId}}:
+        get: {{operationId: get, x-authz-grpc: shop.v1.Items/Get, security: {security}}}
+    """
+    compiled = shop(document, SourceText("api.yaml", YAML + rule))
+
+    messages = [one.message for one in compiled.findings if one.code == "rule-overruled" and one.file == "openapi.yaml"]
+    assert len(messages) == bool(warned)
+    assert all(warned in one and "api.yaml:" in one for one in messages)
+
+
+@pytest.mark.parametrize(
+    ("backend", "opens"),
+    [("", True), ("x-google-backend: {address: 'http://rest.example.com'}", False)],
+)
+def test_what_lets_all_requests_through_to_a_grpc_backend_is_told_so(backend, opens, shop):
+    document = f"""\
+    x-google-allow: all
+    {backend}
+    paths:
+      /items/{{itemId}}:
+        get:
+          operationId: get
+          x-authz-grpc: shop.v1.Items/Get
+          x-google-backend: {{address: "BACKEND"}}
+    """
+    grpc = "" if opens else "grpc://items.example.com"
+    compiled = shop(document.replace('{address: "BACKEND"}', f'{{address: "{grpc}"}}'))
+
+    assert places(compiled, "allow-grpc") == ([("openapi.yaml", 4)] if opens else [])
+    unserved = [one.message for one in compiled.findings if one.code == "grpc-unserved"]
+    assert all(one.endswith("'x-google-allow: all' lets calls of them through") for one in unserved)
+
+
 # Backends.
 
 
@@ -519,6 +579,19 @@ def test_no_base_path_stands_before_the_path_of_grpc_calls(shop):
     """
 
     assert [one.template.text for one in of(only(shop(document)), "Items.Upload")] == ["/shop.v1.Items/Upload"]
+
+
+def test_a_base_path_may_be_part_of_the_path_of_grpc_calls(shop):
+    document = """\
+    basePath: /shop.v1.Items
+    paths:
+      /Get:
+        post: {operationId: get, x-authz-grpc: shop.v1.Items/Get}
+    """
+    config = only(shop(document))
+
+    assert [(one.method, one.template.text) for one in of(config, "Items.Get")] == [("POST", "/shop.v1.Items/Get")]
+    assert "Items.Get" not in rules(config)
 
 
 def test_rpcs_that_a_document_leaves_to_annotations_go_where_its_root_says(shop):

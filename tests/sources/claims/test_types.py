@@ -30,6 +30,8 @@ FITTING = {
     "nothing": {"object"},
     "null": set(TYPES),
     "many": {"array"},
+    "times": {"array"},
+    "aRaw": set(TYPES),
 }
 HEAD3 = """\
 openapi: 3.1.0
@@ -155,6 +157,10 @@ paths:
         ("many.id", "{type: string}", False),
         ("items", "{type: object}", False),
         ("aTime.seconds", "{type: integer}", False),
+        ("times", "{type: array, items: {type: string}}", True),
+        ("times", "{type: array, items: {type: integer}}", False),
+        ("aRaw", "{type: string}", False),
+        ("aRaw.contentType", "{type: string}", True),
     ],
 )
 def test_a_query_parameter_is_text_that_its_field_takes(name, schema, fits, shop):

@@ -348,6 +348,15 @@ def test_a_set_with_a_type_that_is_nowhere_is_refused():
     assert "p.Nothing" in compiled.findings[0].message
 
 
+def test_a_field_whose_name_in_json_is_no_text_is_refused():
+    file = a_file()
+    file.message_type[0].field.add(name="f", number=99, type=9, label=1, json_name="~~")
+
+    compiled = compiled_sets(a_set(file).replace(b"~~", b"\xf5~"))
+
+    assert [one.code for one in compiled.errors] == ["descriptor-invalid"]
+
+
 def test_two_sets_may_have_files_in_common():
     common = a_file("common.proto", "c", "C")
 
