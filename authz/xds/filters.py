@@ -50,6 +50,15 @@ from envoy_data_plane.envoy.extensions.filters.http.grpc_json_reverse_transcoder
 from envoy_data_plane.envoy.extensions.filters.http.grpc_json_transcoder.v3 import GrpcJsonTranscoder
 from envoy_data_plane.envoy.extensions.filters.http.grpc_web.v3 import GrpcWeb
 from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import HeaderMutation as HeaderMutationFilter
+from envoy_data_plane.envoy.extensions.filters.http.header_to_metadata.v3 import (
+    Config as HeaderToMetadata,
+)
+from envoy_data_plane.envoy.extensions.filters.http.header_to_metadata.v3 import (
+    ConfigKeyValuePair as HeaderToMetadataKeyValuePair,
+)
+from envoy_data_plane.envoy.extensions.filters.http.header_to_metadata.v3 import (
+    ConfigRule as HeaderToMetadataRule,
+)
 from envoy_data_plane.envoy.extensions.filters.http.health_check.v3 import HealthCheck
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 from envoy_data_plane.envoy.extensions.filters.http.ratelimit.v3 import RateLimit
@@ -154,6 +163,13 @@ def _reverse(_: Settings) -> Any:
     return Any.pack(GrpcJsonReverseTranscoder(descriptor_binary=none.SerializeToString()))
 
 
+def _witness(_: Settings) -> Any:
+    """Once a backend has begun to answer, the transcoder holds the answer back: that it has is noted beside it."""
+    noted = HeaderToMetadataKeyValuePair(metadata_namespace=answers.METADATA, key=answers.ANSWERED, value="1")
+    rule = HeaderToMetadataRule(header=answers.STATUS, on_header_present=noted)
+    return Any.pack(HeaderToMetadata(response_rules=[rule]))
+
+
 def _lua(script: str) -> Any:
     return Any.pack(Lua(default_source_code=DataSource(inline_string=script), clear_route_cache=False))
 
@@ -208,6 +224,7 @@ CHAIN: Final[tuple[Row, ...]] = (
     # of the RPC that Check has judged. The script above the transcoder sets right what it makes of answers.
     Row(reverse.ANSWERS, lambda _: _lua(answers.SCRIPT), per_route=True),
     Row(reverse.FILTER, _reverse, per_route=True),
+    Row(reverse.WITNESS, _witness, per_route=True),
     Row(reverse.TEACHER, lambda _: Any.pack(HeaderMutationFilter()), per_route=True),
     Row(reverse.GUARD, lambda _: Any.pack(Rbac(rules=Rules())), per_route=True),
     # The path as the backend wants it, after everybody has seen the path as the caller wrote it.

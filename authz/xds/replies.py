@@ -138,29 +138,38 @@ def _is_grpc() -> AccessLogFilter:
 def _for_reversed() -> list[ResponseMapper]:
     """For callers in gRPC whose calls have become requests, and who must not be told in the words of those.
 
-    Answers of that type pass the reverse transcoder as they are, and its script knows what gRPC-Web needs. But a 500 is
-    the transcoder's own, of an answer that it did not understand: no filter stands between that and the caller.
+    Answers of that type pass the reverse transcoder as they are, and its script knows what gRPC-Web needs. But once the
+    backend has begun to answer, no filter stands between what Envoy says and the caller: that is framed here.
     """
     # The request was matched once more, and found no way, or another operation's.
-    no_way = AccessLogFilter(or_filter=OrFilter(filters=[_status(status) for status in (403, 404, 405)]))
-    unmade = _told(400, _all(_reversed(), no_way), body=DataSource(inline_string=OTHER_REQUEST))
-    lost = [
-        _told(500, _all(_reversed(answers.WEB, kind), _status(500)), body_format_override=frame)
-        for kind, frame in (
-            ("proto", _web_frame("+proto", _TRAILERS)),
-            ("text", _web_frame("-text", b64encode(_TRAILERS))),
+    unmade = _told(400, _all(_reversed(), _any_of(403, 404, 405)), body=DataSource(inline_string=OTHER_REQUEST))
+    cut = [
+        _told(
+            statuses[0],
+            _all(_reversed(answers.WEB, kind), _reversed(answers.ANSWERED), _any_of(*statuses)),
+            body_format_override=_web_frame(kind, _trailers(GRPC_STATUS[statuses[0]], words)),
         )
+        for statuses, words in _CUT.items()
+        for kind in _WEB_TYPES
     ]
-    return [unmade, *lost, *(_told(status, _all(_reversed(), _status(status))) for status in GRPC_STATUS)]
+    return [unmade, *cut, *(_told(status, _all(_reversed(), _status(status))) for status in GRPC_STATUS)]
 
 
-_WORDS: Final = f"grpc-status:{GRPC_STATUS[500]}\r\ngrpc-message:{answers.NOT_JSON}\r\n".encode()
-_TRAILERS: Final = b"\x80" + len(_WORDS).to_bytes(4, "big") + _WORDS
+_CUT: Final = {
+    (500,): answers.NOT_JSON, (502, 503): answers.BROKEN_OFF, (408, 504): answers.TOO_SLOW,
+}  # fmt: skip
+_WEB_TYPES: Final = {"proto": "application/grpc-web+proto", "text": "application/grpc-web-text"}
+
+
+def _trailers(status: int, words: str) -> bytes:
+    lines = f"grpc-status:{status}\r\ngrpc-message:{words}\r\n".encode()
+    return b"\x80" + len(lines).to_bytes(4, "big") + lines
 
 
 def _web_frame(kind: str, frame: bytes) -> SubstitutionFormatString:
     return SubstitutionFormatString(
-        text_format_source=DataSource(inline_bytes=frame), content_type=f"application/grpc-web{kind}"
+        text_format_source=DataSource(inline_bytes=b64encode(frame) if kind == "text" else frame),
+        content_type=_WEB_TYPES[kind],
     )
 
 
@@ -234,6 +243,12 @@ def _status(value: int, op: ComparisonFilterOp = ComparisonFilterOp.EQ) -> Acces
     # Envoy demands a runtime key; nobody sets it.
     fixed = RuntimeUInt32(default_value=value, runtime_key="authz.fixed")
     return AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=ComparisonFilter(op=op, value=fixed)))
+
+
+def _any_of(*values: int) -> AccessLogFilter:
+    if len(values) == 1:
+        return _status(values[0])
+    return AccessLogFilter(or_filter=OrFilter(filters=[_status(value) for value in values]))
 
 
 def _all(*filters: AccessLogFilter) -> AccessLogFilter:

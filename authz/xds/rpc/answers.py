@@ -19,6 +19,8 @@ METADATA: Final = "authz.reverse"
 RPC: Final = "rpc"
 WEB: Final = "web"
 """What it has: for every call, and for those in gRPC-Web, as far as they say so."""
+ANSWERED: Final = "answered"
+"""And from when on the backend has begun to answer. Of what Envoy says after that, no filter makes gRPC-Web."""
 
 GRPC_STATUS: Final = {
     400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 406: 3, 408: 4, 409: 10, 410: 5, 412: 9, 413: 8, 415: 3, 416: 11, 422: 3,
@@ -33,6 +35,8 @@ _CODES: Final = (
 )  # fmt: skip
 
 NOT_JSON: Final = "The backend's answer is not the JSON of this RPC's message, or too large for one."
+BROKEN_OFF: Final = "The backend broke off its answer."
+TOO_SLOW: Final = "The backend did not end its answer in time."
 COMPRESSED: Final = "Compressed messages cannot become requests; send them as they are."
 
 _WORDS: Final = ("message", "detail", "title", "error_description", "error")
@@ -60,6 +64,9 @@ function envoy_on_request(handle)
     return
   end
   headers:replace("{MARK}", route:get("mark"))
+  -- Nothing of a query is the request's. Envoy would take it for a part of the RPC's name, and write the key in it to
+  -- its log.
+  headers:replace(":path", string.match(headers:get(":path"), "[^?]*"))
   -- Where routes match methods on a header of ours, it must follow.
   if headers:get("{wire.EFFECTIVE_METHOD}") then headers:replace("{wire.EFFECTIVE_METHOD}", route:get("method")) end
   local metadata, accept = handle:streamInfo():dynamicMetadata(), headers:get("accept") or ""
@@ -128,8 +135,16 @@ end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
-  local http = tonumber(headers:get("{STATUS}") or "")
+  local http = tonumber(string.match(headers:get("{STATUS}") or "", "^via_upstream (%d+)$") or "")
   headers:remove("{STATUS}")
+  if http then
+    -- What a REST backend says in gRPC's words is none of gRPC's.
+    local foreign = {{}}
+    for name in pairs(headers) do
+      if string.find(name, "^grpc%-") then foreign[#foreign + 1] = name end
+    end
+    for _, name in ipairs(foreign) do headers:remove(name) end
+  end
   if headers:get("grpc-status") then
     -- The gateway's own answer, in gRPC already; what is left of it in a body is so because the caller's is gRPC-Web.
     local words = not headers:get("grpc-message") and handle:body()

@@ -42,6 +42,7 @@ ANSWERS: Final = "authz.reverse_answers"
 FILTER: Final = "envoy.filters.http.grpc_json_reverse_transcoder"
 GUARD: Final = "authz.reverse_guard"
 TEACHER: Final = "authz.reverse_status"
+WITNESS: Final = "authz.reverse_answered"
 
 GRPC_ONLY: Final = "This path is for gRPC; the backend of this RPC speaks REST, on the paths that the RPC is bound to."
 STREAMS: Final = "This RPC streams, which its backend cannot: it speaks REST."
@@ -130,7 +131,13 @@ class Reversal:
 
     def called(self, way: Way) -> bytes:
         """The part of the route of a call, serialised. Should it ever stay what it is, the guard lets nothing pass."""
-        filters = {ANSWERS: self._script(way), FILTER: self._transcoder(way.rpc), TEACHER: _STATUS_TOLD, GUARD: ON}
+        filters = {
+            ANSWERS: self._script(way),
+            FILTER: self._transcoder(way.rpc),
+            TEACHER: _STATUS_TOLD,
+            WITNESS: ON,
+            GUARD: ON,
+        }
         return _part(filters)
 
     def made(self, way: Way) -> bytes:
@@ -235,7 +242,9 @@ def _header(name: str, value: str) -> HeaderValueOption:
 
 
 _STATUS_TOLD: Final = HeaderMutationPerRoute()
-_STATUS_TOLD.mutations.response_mutations.add().append.CopyFrom(_header(STATUS, "%RESP(:status)%"))
+_STATUS_TOLD.mutations.response_mutations.add().append.CopyFrom(
+    _header(STATUS, "%RESPONSE_CODE_DETAILS% %RESP(:status)%")
+)
 
 # A backend that compresses for gRPC's sake, or the caller's, would not be understood.
 _GRPC_HEADERS: Final = (

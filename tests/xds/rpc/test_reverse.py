@@ -280,6 +280,17 @@ async def test_what_is_no_call_becomes_no_request(stage: Stage, kind: str, body:
         assert stage.seen == []
 
 
+@pytest.mark.parametrize("query", ["?", "?key=mine", "?a=%00", "?x=/../y"])
+async def test_a_query_is_for_check_alone(stage: Stage, query: str) -> None:
+    """A key may stand in it. Envoy would find no RPC of that name, and log it."""
+    headers = [
+        (":method", "POST"), (":scheme", "http"), (":path", path_of("GetShelf") + query), (":authority", HOST),
+        ("content-type", "application/grpc"), ("te", "trailers"),
+    ]  # fmt: skip
+    assert (await raw.http2(stage.port, headers, FRAME)).header("grpc-status") == "0"
+    assert [one.path for one in stage.seen] == ["/v1/shelves/7"]
+
+
 async def test_nobody_marks_his_own_requests(stage: Stage) -> None:
     mark = (answers.MARK, f"2026-01-01r0/{LIBRARY}/GetShelf")
     assert (await stage.rest("GET /v1/shelves/7", None, mark)).status == 200
@@ -399,6 +410,46 @@ async def test_a_backend_that_hangs_up_is_unavailable(stage: Stage) -> None:
     stage.backend.answer = hang_up
     assert (await stage.grpc("DeleteShelf", shelf(shelf=7)))[0] == 14
     assert (await stage.web("DeleteShelf", shelf(shelf=7))).status[0] == 14
+
+
+async def test_an_answer_that_is_cut_off_has_a_status_for_every_kind_of_caller(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Once an answer has begun, Envoy frames nothing for gRPC-Web by itself."""
+
+    async def half(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"id"')
+        await writer.drain()
+        await (patience.wait() if slow else asyncio.sleep(0))
+        writer.close()
+
+    patience, slow = asyncio.Event(), False
+    async with (
+        await asyncio.start_server(half, "127.0.0.1", 0) as server,
+        opened(
+            tmp_path_factory, lambda _: a_service(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        ) as there,
+    ):
+        seven = shelf(shelf=7)
+        assert (await there.grpc("DeleteShelf", seven))[0] == 14
+        assert (await there.web("DeleteShelf", seven)).status == (14, answers.BROKEN_OFF)
+        assert (await there.web("DeleteShelf", seven, text=True)).status == (14, answers.BROKEN_OFF)
+        slow = True
+        soon = encoded("SleepRequest", seconds=1)
+        assert (await there.grpc("Sleep", soon))[0] == 4
+        assert (await there.web("Sleep", soon)).status == (4, answers.TOO_SLOW)
+        assert (await there.web("Sleep", soon, text=True)).status == (4, answers.TOO_SLOW)
+        patience.set()
+
+
+@pytest.mark.parametrize(("status", "told"), [(200, 0), (500, 13)])
+async def test_what_a_rest_backend_says_in_grpcs_words_is_none_of_grpcs(stage: Stage, status: int, told: int) -> None:
+    headers = [("grpc-status", "5"), ("grpc-message", "x"), ("grpc-encoding", "gzip"), ("grpc-what-bin", "AA")]
+    stage.backend.answer = lambda _: Response(status, [("content-type", "application/json"), *headers], b'{"id": 7}')
+
+    assert (await stage.grpc("GetShelf", shelf(shelf=7)))[0] == told
+    web = await stage.web("GetShelf", shelf(shelf=7))
+    assert (web.status[0], set(web.trailers) - {"grpc-status", "grpc-message"}) == (told, set())
 
 
 async def test_the_operations_deadline_holds_and_a_callers_sooner_one(stage: Stage) -> None:
