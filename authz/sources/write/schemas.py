@@ -65,6 +65,8 @@ _SPECIAL: dict[str, Json] = {
     "google.protobuf.Empty": {"type": "object"},
 }
 """Messages whose JSON is not an object of their fields."""
+_NO_TEXTS = _SPECIAL.keys() - _TEXTS.keys()
+_MOST_ENTERED = 1000
 
 
 class Schemas:
@@ -170,7 +172,11 @@ class Schemas:
 
 
 def leaves(message: Descriptor, deepest: int) -> Iterator[tuple[FieldDescriptor, ...]]:
-    """Every way down to a field that is no message, or a single one whose JSON is a text; through no message twice."""
+    """Every way down to a field that is no message, or a single one whose JSON is a text; through no message twice.
+
+    Messages of nothing but messages have more ways than anybody has time for: at some number of them it ends.
+    """
+    entries = iter(range(_MOST_ENTERED))
 
     def down(within: Descriptor, above: tuple[FieldDescriptor, ...]) -> Iterator[tuple[FieldDescriptor, ...]]:
         for one in within.fields:
@@ -178,13 +184,13 @@ def leaves(message: Descriptor, deepest: int) -> Iterator[tuple[FieldDescriptor,
             inner = one.message_type
             if inner is None:
                 yield way
-            elif one.is_repeated or inner.full_name in _SPECIAL.keys() - _TEXTS.keys():
+            elif one.is_repeated or inner.full_name in _NO_TEXTS:
                 continue
             elif inner.full_name in _WRAPPERS or inner.full_name in _TEXTS:
                 yield way
             elif len(way) < deepest:
                 entered = {message.full_name, *(part.message_type.full_name for part in above if part.message_type)}
-                if inner.full_name not in entered:
+                if inner.full_name not in entered and next(entries, None) is not None:
                     yield from down(inner, way)
 
     return down(message, ())

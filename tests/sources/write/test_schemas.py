@@ -1,8 +1,13 @@
 """Messages after the JSON mapping of protobuf."""
 
+import time
+
 import pytest
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
 
 from authz.sources.write import openapi
+from authz.sources.write.schemas import leaves
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +108,20 @@ def test_needed_fields_are_required(small):
         """)
 
     assert written.document["components"]["schemas"]["p.M"]["required"] == ["a"]
+
+
+def test_messages_of_nothing_but_messages_end_some_time():
+    file = FileDescriptorProto(name="m.proto", package="m", syntax="proto3")
+    for number in range(60):
+        message = file.message_type.add(name=f"M{number}")
+        for other in range(60):
+            kind = FieldDescriptorProto.TYPE_MESSAGE
+            message.field.add(name=f"f{other}", number=other + 1, type=kind, label=1, type_name=f".m.M{other}")
+    pool = DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    begun = time.process_time()
+
+    found = list(leaves(pool.FindMessageTypeByName("m.M0"), 12))
+
+    assert not found
+    assert time.process_time() - begun < 5
