@@ -31,6 +31,10 @@ _DEFAULTS: Final = Settings()
 _KEPT_LINES: Final = 30
 _POLL_SECONDS: Final = 0.02
 _KILL_SECONDS: Final = 2.0
+_USUAL_LEVELS: Final = frozenset({"info", "warning", "error"})
+_CALLERS_FAULTS: Final = "http2"
+"""The component of Envoy that tells, as errors, of calls in gRPC from which no request to a REST backend can be made:
+in the caller's words or the backend's, line breaks too. The caller learns it; nobody is to fill a log with it."""
 _WORDS_SECONDS: Final = 1.0
 _ADMIN_SECONDS: Final = 5.0
 
@@ -169,6 +173,8 @@ class Proxy:
         settings = self._settings
         arguments = ["--config-yaml", bootstrap, "--log-level", settings.envoy_log_level, "--disable-hot-restart"]
         arguments += ["--file-flush-interval-msec", "1000"]  # people read an access log while they try things
+        if settings.envoy_log_level in _USUAL_LEVELS:
+            arguments += ["--component-log-level", f"{_CALLERS_FAULTS}:critical"]
         # What Envoy reads from a file is the base that --config-yaml is merged into.
         if settings.envoy_extra_config:
             arguments += ["--config-path", settings.envoy_extra_config]

@@ -47,6 +47,7 @@ def test_by_default_only_what_an_operation_may_ask_for_is_there_and_it_is_off() 
         switches.GUARD: True,
         reverse.ANSWERS: True,
         reverse.FILTER: True,
+        reverse.WITNESS: True,
         reverse.TEACHER: True,
         reverse.GUARD: True,
         "authz.path_translation": True,

@@ -291,6 +291,15 @@ async def test_a_query_is_for_check_alone(stage: Stage, query: str) -> None:
     assert [one.path for one in stage.seen] == ["/v1/shelves/7"]
 
 
+async def test_callers_and_backends_write_nothing_into_envoys_log(stage: Stage) -> None:
+    assert stage.gateway
+    before = stage.gateway.envoy.last_lines
+    stage.answers_with(200, b"no\n[critical] JSON")
+    for request in (b"", b"\xff", shelf(theme="x"), shelf(shelf=7)):
+        assert (await stage.grpc("GetShelf", request))[0] in {3, 13}
+    assert stage.gateway.envoy.last_lines == before
+
+
 async def test_nobody_marks_his_own_requests(stage: Stage) -> None:
     mark = (answers.MARK, f"2026-01-01r0/{LIBRARY}/GetShelf")
     assert (await stage.rest("GET /v1/shelves/7", None, mark)).status == 200
