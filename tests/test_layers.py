@@ -24,7 +24,7 @@ LAYERS = {
     "rulebook": 3, "sources": 3, "store": 3,
     "model": 2,
     "telemetry": 1, "proxy": 1, "tls": 1, "details": 1,
-    "wire": 0, "settings": 0, "protobuf": 0, "futures": 0,
+    "wire": 0, "settings": 0, "protobuf": 0, "futures": 0, "garbage": 0,
     "setting": -1,
     "errors": -2,  # what any module may raise, settings too
 }  # fmt: skip

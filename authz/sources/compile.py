@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from authz.garbage import kept
 from authz.model.auth import OPEN, JwtProvider
 from authz.model.findings import Finding, Severity
 from authz.model.quota import Limit, Metric
@@ -40,6 +41,7 @@ class Compiled:
         return tuple(finding for finding in self.findings if finding.severity is Severity.WARNING)
 
 
+@kept()
 def compile_texts(texts: Sequence[SourceText], *, service: str = "") -> Compiled:
     """The services that documents describe, one for each host. `service` names documents without a host.
 
@@ -49,6 +51,7 @@ def compile_texts(texts: Sequence[SourceText], *, service: str = "") -> Compiled
     return _compile(texts, service, one_host=False)
 
 
+@kept()
 def compile_service(texts: Sequence[SourceText], *, service: str = "") -> Compiled:
     """The one service that documents describe together. Different hosts are an error, as they are for Google."""
     return _compile(texts, service, one_host=True)

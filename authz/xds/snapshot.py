@@ -25,6 +25,7 @@ from xds.type.matcher.v3 import matcher_pb2
 
 from authz import wire
 from authz.errors import RejectedError
+from authz.garbage import kept
 from authz.model.inventory import Inventory
 from authz.model.paths import quote
 from authz.settings import Settings
@@ -80,6 +81,7 @@ class Snapshot:
     operations: frozenset[OperationKey]
 
 
+@kept()
 def build(inventory: Inventory, settings: Settings, documents: Mapping[str, str] | None = None) -> Snapshot:
     """The resources of an inventory.
 

@@ -24,6 +24,7 @@ class Rules(Generic[T]):
 
     def __init__(self, entries: Iterable[tuple[Node, T]]) -> None:
         self.last: dict[str, tuple[int, Node, T]] = {}
+        self.above: dict[str, tuple[int, Node, T] | None] = {}
         for number, (node, rule) in enumerate(entries):
             for pattern in _patterns(node):
                 self.last[pattern] = number, node, rule
@@ -39,10 +40,16 @@ class Rules(Generic[T]):
         return found[1] if found else None
 
     def _found(self, selector: str, *, by_name: bool = False) -> tuple[int, Node, T] | None:
-        matching = [self.last[pattern] for pattern in _wider(selector) if pattern in self.last]
-        if not by_name and EVERYTHING in self.last:
-            matching.append(self.last[EVERYTHING])
-        return max(matching, key=itemgetter(0)) if matching else None
+        every = None if by_name else self.last.get(EVERYTHING)
+        found = (self.last.get(selector), self._above(selector.rpartition(".")[0]), every)
+        return max(filter(None, found), key=itemgetter(0), default=None)
+
+    def _above(self, service: str) -> tuple[int, Node, T] | None:
+        """The rule that holds by a wildcard for all methods of a service; they are many."""
+        if service not in self.above:
+            found = [self.last.get(pattern) for pattern in _wider(f"{service}.*")]
+            self.above[service] = max(filter(None, found), key=itemgetter(0), default=None)
+        return self.above[service]
 
     def report_unmatched(self, selectors: Collection[str], code: str) -> None:
         """Complain of patterns that mean no method."""
