@@ -32,6 +32,7 @@ _SCALARS = {
     FieldDescriptor.TYPE_GROUP: _OBJECT,
 }
 _PREFIX = "google.protobuf."
+_VALUE = f"{_PREFIX}Value"
 _RAW = "google.api.HttpBody"
 _WRAPPERS = {
     "DoubleValue": _REAL, "FloatValue": _REAL, "Int32Value": _INT32, "UInt32Value": _INT32, "Int64Value": _INT64,
@@ -43,7 +44,7 @@ _MESSAGES = {
     f"{_PREFIX}Struct": _OBJECT,
     f"{_PREFIX}Any": _OBJECT,
     f"{_PREFIX}ListValue": frozenset({"array"}),
-    f"{_PREFIX}Value": ANYTHING,
+    _VALUE: ANYTHING,
     _RAW: ANYTHING,
 }
 _TEXTS = (f"{_PREFIX}StringValue",)
@@ -102,6 +103,11 @@ def _is_closed(message: Descriptor) -> bool:
 def is_map(field: FieldDescriptor) -> bool:
     """Whether a field is a map."""
     return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
+
+
+def is_value(field: FieldDescriptor) -> bool:
+    """Whether a field takes any JSON: of a query, text."""
+    return field.message_type is not None and field.message_type.full_name == _VALUE
 
 
 def is_text(field: FieldDescriptor) -> bool:

@@ -8,7 +8,7 @@ from google.api import http_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from authz.model.paths import PathError, Template
-from authz.sources.claims.fields import listed, shown
+from authz.sources.claims.fields import is_map, is_plain, is_value, listed, shown
 from authz.sources.claims.judge import Judge, Way, misfit
 from authz.sources.claims.schemas import shape
 from authz.sources.node import Node
@@ -116,7 +116,7 @@ class Mapping:
         elif _dotted(found) in self.filled or found[0].name == body:
             message = f"the path or the body fills '{found[0].name}' already; the query's '{name}' cannot"
             parameter.report("grpc-query", message, "Leave out one of the two.", "name")
-        elif not is_text_of_url(found[-1]):
+        elif not (is_text_of_url(found[-1]) or is_value(found[-1])):
             message = f"the query parameter '{name}' is '{shown(found[-1])}', which no text of a query can be"
             hint = f"Name its fields one by one: {name}.FIELD" if not found[-1].is_repeated else "Put it into the body."
             parameter.report("grpc-query", message, hint, "name")
@@ -133,8 +133,24 @@ class Mapping:
         declared = next((one for one in self.claim.parameters if one.text("in") == "body"), None)
         if declared is not None:
             found = self.judge.fields.of(self.request).get(declared.text("name"))
-            return found.name if found is not None else ALL
+            return found.name if found is not None and not self.is_whole(declared, found) else ALL
         return ALL if self.claim.node.value.get("requestBody") is not None else ""
+
+    def is_whole(self, declared: Node, field: FieldDescriptor) -> bool:
+        """Whether a body is the request although it is called like a field: many are called `body`, whatever they are.
+
+        It is where its schema is an object which the field cannot be, or whose properties are the request's alone.
+        """
+        schema = declared.child("schema") if "schema" in declared else None
+        found = shape(schema) if schema else None
+        if found is None or is_map(field):
+            return False
+        message = field.message_type
+        if message is None or field.is_repeated:
+            return "object" in found.types
+        known, names = self.judge.fields, found.properties.keys()
+        is_other = bool(names) and not is_plain(message) and not names & known.of(message).keys()
+        return is_other and names <= known.of(self.request).keys()
 
     def check_body(self, body: str) -> None:
         """Complain of a body that cannot be the request, or the field that it is to be."""

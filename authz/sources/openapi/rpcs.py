@@ -67,7 +67,10 @@ def _named(node: Node) -> Named | None:
     """What x-authz-grpc says; None (and a finding) if it cannot be understood."""
     value = node.value.get(_KEY)
     if value is None or isinstance(value, str):
-        return Named(node.text(_KEY))
+        written = node.text(_KEY)
+        if isinstance(value, str) and not written:
+            node.report("field-missing", f"'{_KEY}' is empty", "Write 'package.Service/Method', or remove it.", _KEY)
+        return Named(written) if written or _KEY not in node else None
     if not isinstance(value, Map):
         node.wrong(_KEY, "a string or a mapping")
         return None

@@ -143,6 +143,24 @@ def test_path_and_body_become_an_http_rule(path, method, fields, rule, shop):
 
 
 @pytest.mark.parametrize(
+    ("name", "schema", "body"),
+    [
+        ("item", "{type: object}", "item"),
+        ("item", "{properties: {displayName: {type: string}}}", "item"),
+        ("item", "{properties: {shelf: {type: string}, item: {type: object}}}", "*"),
+        ("shelf", "{type: string}", "shelf"),
+        ("shelf", "{}", "shelf"),
+        ("shelf", "{properties: {shelf: {type: string}}}", "*"),
+    ],
+)
+def test_a_body_that_is_called_like_a_field_may_still_be_the_request(name, schema, body, shop):
+    parameters = f"parameters: [{{in: body, name: {name}, schema: {schema}}}]"
+    document = f"paths: {{/items: {{post: {{operationId: x, x-authz-grpc: shop.v1.Items/Add, {parameters}}}}}}}"
+
+    assert rules(only(shop(document)))["Items.Add"]["body"] == body
+
+
+@pytest.mark.parametrize(
     ("fields", "body"),
     [("", None), ("requestBody: {content: {application/json: {}}}", "*"), ("requestBody: {description: it}", "*")],
 )

@@ -153,6 +153,7 @@ paths:
         ("an_item.color", "{type: string}", True),
         ("anItem", "{type: object}", False),
         ("aStruct", "{type: object}", False),
+        ("aValue", "{type: string}", True),
         ("many", "{type: array}", False),
         ("many.id", "{type: string}", False),
         ("items", "{type: object}", False),
