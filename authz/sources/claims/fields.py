@@ -65,6 +65,10 @@ class Fields:
             self._known[message.full_name] = known = {**by_json, **message.fields_by_name}
         return known
 
+    def named(self, message: Descriptor, name: str) -> FieldDescriptor | None:
+        """The field of a name; of none where there is no name, though that of `_` in JSON is empty."""
+        return self.of(message).get(name) if name else None
+
     def path(self, message: Descriptor, dotted: str) -> list[FieldDescriptor] | str:
         """The fields that a dotted path goes through, or why it leads nowhere."""
         found: list[FieldDescriptor] = []

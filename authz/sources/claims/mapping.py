@@ -128,11 +128,11 @@ class Mapping:
     def body(self) -> str:
         """The field that the body is, `*` for the whole request, '' without a body."""
         if written := self.claim.named.body:
-            found = self.judge.fields.of(self.request).get(written)
+            found = self.judge.fields.named(self.request, written)
             return found.name if found is not None else written
         declared = next((one for one in self.claim.parameters if one.text("in") == "body"), None)
         if declared is not None:
-            found = self.judge.fields.of(self.request).get(declared.text("name"))
+            found = self.judge.fields.named(self.request, declared.text("name"))
             return found.name if found is not None and not self.is_whole(declared, found) else ALL
         return ALL if self.claim.node.value.get("requestBody") is not None else ""
 
@@ -227,7 +227,7 @@ class Mapping:
     def answer(self) -> str:
         """The field of the response that is the answer; '' for the whole of it."""
         written = self.claim.named.response_body
-        found = self.judge.fields.of(self.method.response).get(written)
+        found = self.judge.fields.named(self.method.response, written)
         return found.name if found is not None else written
 
     def check_answer(self) -> None:
