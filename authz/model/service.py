@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from authz.model.auth import OPEN, JwtProvider, Requirement
 from authz.model.paths import Template
 from authz.model.quota import Cost, Limit, Metric
+from authz.model.transcoding import UNSAID, TranscodingOptions
 
 DEFAULT_DEADLINE = 15.0
 
@@ -98,7 +99,7 @@ class Operation:
     @property
     def is_rpc_path(self) -> bool:
         """Whether this is where gRPC clients call, not a binding for others."""
-        return self.rpc is not None and self.template.paths[0] == self.rpc.path
+        return self.rpc is not None and self.method == "POST" and self.template.paths[0] == self.rpc.path
 
     @property
     def speaks_grpc(self) -> bool:
@@ -143,6 +144,7 @@ class ServiceConfig:
     `descriptors` is a serialised FileDescriptorSet, imports first, of everything that its RPCs need; their methods
     have the google.api.http rules that hold, whoever wrote them. Empty without RPCs. `fully_decode_reserved` is
     google.api.Http.fully_decode_reserved_expansion: variables of several segments are decoded but for `%2F`.
+    `transcoding` is what its JSON has instead of the gateway's settings (`x-authz-transcoding`).
     """
 
     name: str
@@ -157,6 +159,7 @@ class ServiceConfig:
     keep_escaped_slashes: bool = False
     descriptors: bytes = field(default=b"", repr=False)
     fully_decode_reserved: bool = False
+    transcoding: TranscodingOptions = UNSAID
     id: str = ""
     documents: tuple[str, ...] = field(default=(), compare=False)
 
