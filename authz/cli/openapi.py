@@ -72,7 +72,6 @@ def compile_(files: tuple[Path, ...], service: str, as_json: bool) -> None:  # n
         "authz openapi from-proto bookstore.proto api_config.yaml > openapi.yaml",
         "authz openapi from-proto bookstore.proto --service bookstore.example.com --output openapi.yaml",
         "authz openapi from-proto bookstore.pb api_config.yaml --version 2.0 --json",
-        "authz up bookstore.proto openapi.yaml",
     ),
 )
 @files_argument
@@ -94,8 +93,8 @@ def from_proto(
 
     FILEs are .proto files or a descriptor set, and the google.api.Service YAML files that go with them. The document
     says everything that these say: an operation for each http rule, the RPC behind it (x-authz-grpc), keys and tokens
-    as 'security', quotas and backends as extensions. Deployed beside the protos it stands for the YAML files, and
-    from then on it is the one place to change.
+    as 'security', quotas and backends as extensions. Deployed beside the protos (authz up bookstore.proto openapi.yaml)
+    it stands for the YAML files, and from then on it is the one place to change.
 
     RPCs without an http rule are written as POST /package.Service/Method, where gRPC clients call. What OpenAPI cannot
     say is told on standard error.
