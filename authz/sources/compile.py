@@ -11,12 +11,14 @@ from authz.model.auth import OPEN, JwtProvider
 from authz.model.findings import Finding, Severity
 from authz.model.quota import Limit, Metric
 from authz.model.service import Operation, ServiceConfig, SourceText
+from authz.model.transcoding import TranscodingOptions
 from authz.sources.document import Document, is_packed, parse
 from authz.sources.lint import Findings
 from authz.sources.node import Node
 from authz.sources.openapi import version2, version3
 from authz.sources.openapi.identity import host_fault
 from authz.sources.openapi.reading import Reading
+from authz.sources.transcoding import KEY, together
 
 _Named = TypeVar("_Named", Metric, Limit)
 _SERVICE_TYPE = "google.api.Service"
@@ -174,9 +176,19 @@ class _Assembly:
             endpoint_target=next((reading.target for reading in self.readings if reading.target), ""),
             keep_escaped_slashes=any(reading.keep_escaped_slashes for reading in self.readings),
             fully_decode_reserved=any(reading.fully_decode_reserved for reading in self.readings),
+            transcoding=self.transcoding(),
             descriptors=next((reading.descriptors for reading in self.readings if reading.descriptors), b""),
             documents=tuple(dict.fromkeys(reading.file for reading in self.readings)),
         )
+
+    def transcoding(self) -> TranscodingOptions:
+        """What the documents say of the service's JSON; a service without RPCs has none."""
+        said = [reading.transcoding for reading in self.readings if reading.transcoding]
+        if not any(one.rpc for one in self.operations):
+            for node, _ in said:
+                message = f"'{KEY}' has no effect: the service has no RPCs"
+                node.report("transcoding-unused", message, "Remove it, or name the protos in the same command.")
+        return together(said)
 
     def check_apis(self) -> None:
         seen: dict[str, Reading] = {}

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from authz.model.auth import DEFAULT_TOKEN_PLACES, Place, PlaceKind
 from authz.sources.node import Node
 
-ROOT2, ROOT3, PATH_ITEM, OPERATION, SCHEME, SERVER, PARAMETER = (
+ROOT2, ROOT3, SERVICE, PATH_ITEM, OPERATION, SCHEME, SERVER, PARAMETER = (
     "the root of OpenAPI 2.0",
     "the root of OpenAPI 3.x",
+    "the root of a google.api.Service YAML",
     "a path",
     "an operation",
     "a security scheme",
@@ -78,6 +79,12 @@ EXTENSIONS: tuple[Extension, ...] = (
         (OPERATION,),
         "package.Service/Method | {method, body, response_body}",
         "The RPC behind an operation, and which of its fields are the bodies.",
+    ),
+    Extension(
+        "x-authz-transcoding",
+        (*_ROOTS, SERVICE),
+        "{OPTION: value}",
+        "What the JSON of a gRPC service has instead of the `transcoding_*` settings, by their names without that.",
     ),
     Extension("x-authz-cors", _ROOTS, "object", "CORS answered by the gateway.", later=True),
 )

@@ -129,6 +129,9 @@ RULES: tuple[Rule, ...] = (
     Rule("grpc-credential", _W, "A query parameter that carries a credential is no field of an RPC."),
     Rule("grpc-body", _E, "The body of an RPC is JSON, and its properties are fields of the message."),
     Rule("grpc-type", _E, "Parameters and properties of an RPC have types that their fields take from JSON."),
+    Rule("transcoding-differs", _E, "Documents of one service say the same of an option of x-authz-transcoding."),
+    Rule("transcoding-streams", _E, "A stream is server-sent events or lines of JSON, not both."),
+    Rule("transcoding-unused", _W, "x-authz-transcoding is for services with RPCs."),
     Rule("grpc-response", _W, "What an answer of an RPC shows are fields of its response."),
     # Quotas.
     Rule("metric-undefined", _E, "Costs and limits name metrics that are declared."),

@@ -9,6 +9,7 @@ from authz.model.quota import Limit, Metric
 from authz.model.service import LOCAL, Api, Backend, Operation
 from authz.sources.node import Node
 from authz.sources.openapi.rpcs import Claim
+from authz.sources.transcoding import Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Reading:
     keep_escaped_slashes: bool = False
     descriptors: bytes = field(default=b"", repr=False)
     fully_decode_reserved: bool = False
+    transcoding: Said | None = None
 
     @property
     def host_line(self) -> int:

@@ -11,6 +11,7 @@ from authz.sources.openapi.operations import Walk
 from authz.sources.openapi.quotas import management2
 from authz.sources.openapi.reading import Reading
 from authz.sources.openapi.security import Guard
+from authz.sources.transcoding import transcoding
 
 
 def read(document: Document, service: str) -> Reading:
@@ -18,6 +19,7 @@ def read(document: Document, service: str) -> Reading:
     root = Node(document, document.root, "the document")
     reading = Reading(document.file, (root, "host"), keep_escaped_slashes=keeps_escaped_slashes(root))
     check_names(root, ROOT2)
+    reading.transcoding = transcoding(root)
     host = root.text("host")
     reading.host = service_name(root, "host", host) if host else service
     reading.is_named = bool(host)

@@ -16,6 +16,7 @@ from authz.sources.openapi.quotas import management3
 from authz.sources.openapi.reading import Reading
 from authz.sources.openapi.security import Guard
 from authz.sources.syntax.tree import Map
+from authz.sources.transcoding import transcoding
 
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
 _WEBSOCKET = re.compile(r"wss?://", re.IGNORECASE)
@@ -28,6 +29,7 @@ def read(document: Document, service: str) -> Reading:
         document.file, (root, "servers"), is_version3=True, keep_escaped_slashes=keeps_escaped_slashes(root)
     )
     check_names(root, ROOT3)
+    reading.transcoding = transcoding(root)
     management = root.child("x-google-api-management")
     if management:
         management.known("metrics", "quota", "backends", "apiName", "api_name", "allowCors", "allow_cors", "mcp", "ai")

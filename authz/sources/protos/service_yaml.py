@@ -27,13 +27,14 @@ from authz.sources.openapi.quotas import COSTS, charges, declare
 from authz.sources.openapi.reading import Reading
 from authz.sources.openapi.security import certain, key_set_url
 from authz.sources.protos.bindings import Rule
+from authz.sources.transcoding import KEY, transcoding
 
 _T = TypeVar("_T")
 _FIELDS = (
     "type", "config_version", "configVersion", "name", "id", "title", "producer_project_id", "producerProjectId",
     "apis", "types", "enums", "documentation", "backend", "http", "quota", "authentication", "context", "usage",
     "endpoints", "control", "logs", "metrics", "monitored_resources", "monitoredResources", "billing", "logging",
-    "monitoring", "system_parameters", "systemParameters", "source_info", "sourceInfo", "publishing",
+    "monitoring", "system_parameters", "systemParameters", "source_info", "sourceInfo", "publishing", KEY,
 )  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def read(document: Document) -> ServiceYaml:
     """What one file says."""
     root = Node(document, document.root, "the service")
     root.known(*_FIELDS)
-    reading = Reading(document.file, (root, "name"))
+    reading = Reading(document.file, (root, "name"), transcoding=transcoding(root))
     found = ServiceYaml(root, reading)
     if "name" in root:
         reading.host = service_name(root, "name", root.text("name"))

@@ -10,7 +10,7 @@ from authz.model.auth import DEFAULT_KEY_PLACES, PlaceKind, Requirement
 from authz.model.service import ServiceConfig, SourceText
 from authz.sources.syntax import yaml_text
 from authz.sources.write.dialect import DIALECTS, Json
-from authz.sources.write.extensions import Backends, Quotas, costs, number
+from authz.sources.write.extensions import Backends, Quotas, costs, number, transcoding
 from authz.sources.write.lexicon import Lexicon
 from authz.sources.write.messages import ERROR, Messages
 from authz.sources.write.plan import Plan, Planned
@@ -90,6 +90,7 @@ class _Writer:
             **self._management(),
             **self.backends.root(),
             **({"x-authz-escaped-slashes": "keep"} if self.config.keep_escaped_slashes else {}),
+            **transcoding(self.config),
             "paths": paths,
         }
         info = {"info": {"title": self.config.title or self.config.name, "version": self._version()}}

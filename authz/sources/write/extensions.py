@@ -1,4 +1,4 @@
-"""Quotas and backends of a service as x-google- extensions."""
+"""Quotas, backends and the JSON of a service as extensions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from authz.model.quota import Limit, Metric, Unit
 from authz.model.service import DEFAULT_DEADLINE, LOCAL, Backend, Operation, PathTranslation, Protocol, ServiceConfig
 from authz.sources.openapi.backends import is_rest
 from authz.sources.openapi.quotas import ENDPOINTS_UNIT, TIER
+from authz.sources.transcoding import KEY
 from authz.sources.write.dialect import Dialect, Json
 from authz.sources.write.plan import Planned
 
@@ -165,3 +166,11 @@ def costs(operation: Operation) -> Json:
     if not operation.costs:
         return {}
     return {"x-google-quota": {"metricCosts": {cost.metric: cost.amount for cost in operation.costs}}}
+
+
+def transcoding(config: ServiceConfig) -> Json:
+    """x-authz-transcoding of a service."""
+    options = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in config.transcoding.said.items()
+    }
+    return {KEY: options} if options else {}

@@ -59,7 +59,7 @@ def build(inventory: Inventory, settings: Settings, cluster_of: ClusterOf) -> Ro
         )
         host.metadata.filter_metadata[wire.ROUTE_METADATA].update({wire.CONTEXT_SERVICE: service.name})
         transcoding = Transcoding(service, settings)
-        on = switches.for_host(transcoding.host, settings.transcoding_max_request_bytes)
+        on = switches.for_host(transcoding.host, transcoding.most)
         for name, config in on.items() if transcoding.has_rpcs else ():
             host.typed_per_filter_config[name].Pack(config, deterministic=True)
         host.matcher.CopyFrom(_matcher(service, settings, cluster_of, transcoding))

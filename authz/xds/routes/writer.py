@@ -176,7 +176,9 @@ class Writer:
         """What all routes of an RPC for callers in JSON have in common."""
         if rpc not in self.transcoded:
             own = self.transcoding.own(self.config, rpc)
-            self.transcoded[rpc] = switches.transcoded(rpc, own) + self.without_original
+            self.transcoded[rpc] = (
+                switches.transcoded(rpc, own, self.transcoding.own_most(self.config)) + self.without_original
+            )
         return self.transcoded[rpc]
 
     def _denials(self, template: Template, allowed: Collection[str]) -> Iterator[bytes]:

@@ -36,6 +36,7 @@ from authz.model.service import Operation, Rpc, ServiceConfig
 from authz.settings import Settings
 from authz.xds.rpc.answers import MARK, STATUS
 from authz.xds.rpc.closure import BODY, Closures
+from authz.xds.rpc.options import resolve
 from authz.xds.rpc.switches import ON
 
 ANSWERS: Final = "authz.reverse_answers"
@@ -76,7 +77,7 @@ class Reversal:
 
     def __init__(self, config: ServiceConfig, settings: Settings) -> None:
         self._config = config
-        self._settings = settings
+        self._settings = resolve(config.transcoding, settings)
         self._called = {
             operation.rpc: operation
             for operation in config.operations

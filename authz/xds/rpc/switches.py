@@ -57,9 +57,13 @@ def for_host(transcoder: GrpcJsonTranscoder | None, most: int) -> Mapping[str, M
     on: dict[str, Message] = {WEB: ON, HEADERS: _mutations(_OWN_STATUS_SHOWN, Mutation(remove=OWN_STATUS))}
     if transcoder is None:
         return on
+    return on | {TRANSCODER: transcoder, BUFFER: _whole(most)}
+
+
+def _whole(most: int) -> BufferPerRoute:
     whole = BufferPerRoute()
     whole.buffer.max_request_bytes.value = most
-    return on | {TRANSCODER: transcoder, BUFFER: whole}
+    return whole
 
 
 def _mutations(*mutations: Mutation) -> HeaderMutationPerRoute:
@@ -77,9 +81,14 @@ _CLEAN.mutations.response_mutations[0].remove_on_match.key_matcher.prefix = "grp
 """The transcoder leaves some of gRPC's headers on an answer, where they mean nothing."""
 
 
-def transcoded(rpc: Rpc, own: GrpcJsonTranscoder | None = None) -> bytes:
-    """The part of a route whose callers send JSON. `own`: a transcoder's configuration other than the host's."""
-    return _part({GUARD: _only(rpc.path), HEADERS: _CLEAN} | ({TRANSCODER: own} if own else {}))
+def transcoded(rpc: Rpc, own: GrpcJsonTranscoder | None = None, most: int | None = None) -> bytes:
+    """The part of a route whose callers send JSON. `own` and `most` are for those that the host's do not fit."""
+    filters: dict[str, Message] = {GUARD: _only(rpc.path), HEADERS: _CLEAN}
+    if own is not None:
+        filters[TRANSCODER] = own
+    if most is not None:
+        filters[BUFFER] = _whole(most)
+    return _part(filters)
 
 
 def _only(path: str) -> RBACPerRoute:

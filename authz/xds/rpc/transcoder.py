@@ -1,8 +1,8 @@
 """A service's descriptors as the configuration of Envoy's transcoder: for its host, and for single routes.
 
 The host's configuration holds every RPC of the first live config that has any. A config beside it, a canary, may have
-other messages and other paths, and the transcoder knows one of them only: then the canary's routes bring their own,
-each cut down to its RPC (`closure`). Where nothing that matters differs they share the host's.
+other messages, other paths and other options, and the transcoder knows one of them only: then the canary's routes bring
+their own, each cut down to its RPC (`closure`). Where nothing that matters differs they share the host's.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorSet
 from authz.model.auth import DEFAULT_KEY_PLACES, Place, PlaceKind
 from authz.model.inventory import LiveService
 from authz.model.service import Operation, Rpc, ServiceConfig
+from authz.model.transcoding import TranscodingOptions
 from authz.settings import Settings
 from authz.xds.rpc import switches
 from authz.xds.rpc.closure import BODY, Closures
 from authz.xds.rpc.fields import Fields
+from authz.xds.rpc.options import resolve
 
 
 class Transcoding:
@@ -28,9 +30,8 @@ class Transcoding:
     def __init__(self, service: LiveService, settings: Settings) -> None:
         configs = [live.config for live in service.configs]
         self._settings = settings
-        # ESPv2 separates the names with commas, which no field's name holds.
-        given = ",".join(settings.transcoding_ignore_query_parameters).split(",")
-        self._ignored = sorted({*filter(None, map(str.strip, given)), *_credentials(configs)})
+        self._resolved: dict[TranscodingOptions, Settings] = {}
+        self._credentials = {*_credentials(configs)}
         self._host = next((one for one in configs if one.descriptors and _services(one)), None)
         self._closures: dict[bytes, Closures] = {}
         self._fields: dict[bytes, Fields] = {}
@@ -43,6 +44,16 @@ class Transcoding:
         """The host's configuration; None if there is nothing to transcode."""
         config = self._host
         return self._transcoder(config, config.descriptors, _services(config)) if config else None
+
+    @property
+    def most(self) -> int:
+        """How many bytes a body may have, where a route says nothing else."""
+        return self._options(self._host).transcoding_max_request_bytes if self._host else 0
+
+    def own_most(self, config: ServiceConfig) -> int | None:
+        """How many bytes a body may have on this config's routes; None if the host's number is right for it."""
+        most = self._options(config).transcoding_max_request_bytes
+        return most if self._host and most != self.most else None
 
     @property
     def off(self) -> bytes:
@@ -62,15 +73,24 @@ class Transcoding:
     def own(self, config: ServiceConfig, rpc: Rpc) -> GrpcJsonTranscoder | None:
         """What a route of this config needs instead of its host's; None if the host's is right for it."""
         host = self._host
-        if host is None or not config.descriptors or config.descriptors == host.descriptors:
+        if host is None or not config.descriptors:
+            return None
+        alike = self._options(config) == self._options(host)
+        if alike and config.descriptors == host.descriptors:
             return None
         before, now = self._read(host), self._read(config)
         closure = now.of(rpc)
         # Another RPC's binding could hide this one's, so all of them must be the same.
         same = before.bindings == now.bindings and config.fully_decode_reserved == host.fully_decode_reserved
-        if same and before.of(rpc) == closure:
+        if alike and same and before.of(rpc) == closure:
             return None
         return self._transcoder(config, closure, [rpc.service])
+
+    def _options(self, config: ServiceConfig) -> Settings:
+        said = config.transcoding
+        if said not in self._resolved:
+            self._resolved[said] = resolve(said, self._settings)
+        return self._resolved[said]
 
     def _read(self, config: ServiceConfig) -> Closures:
         if config.descriptors not in self._closures:
@@ -79,7 +99,9 @@ class Transcoding:
 
     def _transcoder(self, config: ServiceConfig, descriptors: bytes, services: Iterable[str]) -> GrpcJsonTranscoder:
         """ESPv2's choices, but nothing unknown is let through or dropped unless a setting says so."""
-        settings = self._settings
+        settings = self._options(config)
+        # ESPv2 separates the names with commas, which no field's name holds.
+        given = ",".join(settings.transcoding_ignore_query_parameters).split(",")
         lenient = settings.transcoding_ignore_unknown_query_parameters
         transcoder = GrpcJsonTranscoder(
             proto_descriptor_bin=_with_own_paths(descriptors),
@@ -93,7 +115,7 @@ class Transcoding:
                 if config.fully_decode_reserved
                 else GrpcJsonTranscoder.ALL_CHARACTERS_EXCEPT_RESERVED
             ),
-            ignored_query_parameters=self._ignored,
+            ignored_query_parameters=sorted({*filter(None, map(str.strip, given)), *self._credentials}),
             ignore_unknown_query_parameters=lenient,
             query_param_unescape_plus=not settings.transcoding_query_parameters_disable_unescape_plus,
             match_unregistered_custom_verb=settings.transcoding_match_unregistered_custom_verb,
