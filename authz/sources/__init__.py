@@ -7,7 +7,7 @@ service_json(config, texts)  -> google.api.Service
 """
 
 from authz.sources.compile import Compiled, compile_service, compile_texts
-from authz.sources.document import read_files
+from authz.sources.files import read_files
 from authz.sources.service_json import service_json
 
 __all__ = ["Compiled", "compile_service", "compile_texts", "read_files", "service_json"]

@@ -1,8 +1,7 @@
-"""Files and texts as documents: what is read, how large it may be, and where in it a finding stands."""
+"""Texts as documents: how large one may be, what it is, and where in it a finding stands."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,8 @@ from authz.sources.syntax.tree import Map, SyntaxFault, kind
 
 MAX_BYTES = 10_000_000
 _MEGABYTES = MAX_BYTES // 1_000_000
-_PROTO = ".proto"
 PACKED = "%authz-descriptor-set 1 "
 """How the text of a descriptor set begins (`protos.packed`); no document of another kind does."""
-_DESCRIPTORS = (".pb", ".protoset", ".binpb", ".desc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,39 +34,6 @@ class Document:
     def report(self, code: str, line: int, message: str, hint: str = "") -> None:
         """Remember a finding in this document."""
         self.findings.add(code, self.file, line, message, hint)
-
-
-def read_files(paths: Sequence[Path]) -> tuple[SourceText, ...]:
-    """The texts of files, in order. Protos and descriptor sets become texts that only `compile_texts` reads.
-
-    Raises:
-        UsageError: a file is missing, is a directory, cannot be read, is too large, is not UTF-8, or does not compile.
-    """
-    compiled = _compiled([path for path in paths if path.suffix == _PROTO])
-    return tuple(SourceText(str(path), compiled[path] if path in compiled else _text(path)) for path in paths)
-
-
-def _compiled(paths: Sequence[Path]) -> dict[Path, str]:
-    """The texts of .proto files, which are compiled together: they may import one another."""
-    if not paths:
-        return {}
-    from authz.sources.protos.compile import compile_protos
-
-    return compile_protos(paths)
-
-
-def _text(path: Path) -> str:
-    raw = read_bytes(path)
-    if path.suffix in _DESCRIPTORS:
-        from authz.sources.protos.packed import pack
-
-        return pack(raw)
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        hint = f"Save the file as UTF-8. The names of descriptor sets end in {', '.join(_DESCRIPTORS)}."
-        raise UsageError(f"{path}:{line}: this is not UTF-8 text", hint) from None
 
 
 def read_bytes(path: Path) -> bytes:
