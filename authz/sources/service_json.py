@@ -2,7 +2,8 @@
 
 Security is folded as Google folds it: `usage` asks for a key only where every alternative has one, and
 `authentication` lists the tokens of all alternatives. CORS passthrough is a flag of the endpoint, not methods.
-An RPC stands there once, with what its descriptor says of types, streams and http rule.
+An RPC stands there once, with what its descriptor says of types, streams and http rule. What it has no field for is
+not there: extensions of our own say how the gateway serves, not what the service is (`x-authz-transcoding`).
 """
 
 from __future__ import annotations

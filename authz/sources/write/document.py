@@ -51,7 +51,7 @@ class _Writer:
         self.lexicon = Lexicon(config.descriptors, texts)
         self.plan = Plan(config, self.lexicon)
         operations = [one.operation for one in self.plan.operations]
-        self.schemas = Schemas(self.lexicon, self.dialect)
+        self.schemas = Schemas(self.lexicon, self.dialect, config.transcoding)
         self.security = Security(operations, config, self.dialect)
         self.backends = Backends(self.plan.operations, self.dialect)
         self.quotas = Quotas(config, self.dialect)

@@ -15,7 +15,7 @@ from authz.sources.write.schemas import BINARY, BODY, Schemas, leaves
 
 _VARIABLE = re.compile(r"\{([^{}=]+)(?:=([^{}]*))?\}")
 _ALL_FIELDS = "*"
-_JSON, _ANYTHING = "application/json", "*/*"
+_JSON, _EVENTS, _ANYTHING = "application/json", "text/event-stream", "*/*"
 _DEEPEST = 4
 _MOST_PARAMETERS = 100
 ERROR = "Error"
@@ -188,6 +188,11 @@ class Messages:
         schema = self.schemas.message(message)
         if not streams:
             return Content(_JSON, schema)
+        printed = self.schemas.printed
+        if printed.stream_sse:
+            return Content(_EVENTS, schema, about="One message after the other, each as an event.")
+        if printed.stream_newline_delimited:
+            return Content(_JSON, schema, about="One message after the other, each on a line.")
         return Content(_JSON, {"type": "array", "items": schema}, about="One message after the other, as an array.")
 
 

@@ -1,7 +1,7 @@
 """Messages as schemas, after the JSON mapping of protobuf: what Envoy's transcoder reads and prints.
 
 Of that mapping's liberties the canonical form is described: fields by their JSON names, enums by theirs, 64-bit
-integers as strings.
+integers as strings; unless the service says that it prints other names, or numbers for enums.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
+from authz.model.transcoding import UNSAID, TranscodingOptions
 from authz.sources.write.dialect import Dialect, Json
 from authz.sources.write.lexicon import Lexicon
 
@@ -72,9 +73,10 @@ _MOST_ENTERED = 1000
 class Schemas:
     """Schemas in one dialect. `components` has those that something refers to."""
 
-    def __init__(self, lexicon: Lexicon, dialect: Dialect) -> None:
+    def __init__(self, lexicon: Lexicon, dialect: Dialect, printed: TranscodingOptions = UNSAID) -> None:
         self.lexicon = lexicon
         self.dialect = dialect
+        self.printed = printed
         self.named: dict[str, Callable[[], Json]] = {}
 
     def message(self, message: Descriptor) -> Json:
@@ -90,15 +92,19 @@ class Schemas:
     def object(self, message: Descriptor, without: frozenset[str] = frozenset()) -> Json:
         """A message spelled out, without some of its fields."""
         fields = [one for one in message.fields if one.name not in without]
-        required = [one.json_name for one in fields if _is_needed(one)]
+        required = [self.name(one) for one in fields if _is_needed(one)]
         schema: Json = {"type": "object"}
         if about := self._about(message):
             schema["description"] = about
         if required:
             schema["required"] = required
         if fields:
-            schema["properties"] = {one.json_name: self.property(one) for one in fields}
+            schema["properties"] = {self.name(one): self.property(one) for one in fields}
         return schema
+
+    def name(self, one: FieldDescriptor) -> str:
+        """A field's name, as it is printed."""
+        return one.name if self.printed.preserve_proto_field_names else one.json_name
 
     def property(self, one: FieldDescriptor) -> Json:
         """A field with what is said of it."""
@@ -140,15 +146,20 @@ class Schemas:
         return _WRAPPERS.get(one.message_type.full_name) or _TEXTS.get(one.message_type.full_name)
 
     def enum(self, enum: EnumDescriptor) -> Json:
-        """An enum by the names of its values."""
-        name = enum.full_name
-        comments = ((value.name, self.lexicon.comment(f"{name}.{value.name}")) for value in enum.values)
-        told = "\n".join(f"- {value}: {' '.join(text.split())}" for value, text in comments if text)
-        about = "\n\n".join(filter(None, (self.lexicon.comment(name), told)))
+        """An enum by the names of its values, or by their numbers where these are printed."""
+        numbered, name = self.printed.always_print_enums_as_ints, enum.full_name
+        told = []
+        for value in enum.values:
+            words = " ".join(self.lexicon.comment(f"{name}.{value.name}").split())
+            if words or numbered:
+                shown = (str(value.number) if numbered else "", value.name, words)
+                told.append(f"- {': '.join(filter(None, shown))}")
+        about = "\n\n".join(filter(None, (self.lexicon.comment(name), "\n".join(told))))
         return {
-            "type": "string",
+            "type": "integer" if numbered else "string",
             **({"description": about} if about else {}),
-            "enum": [value.name for value in enum.values],
+            # A number may have several names.
+            "enum": list(dict.fromkeys(value.number if numbered else value.name for value in enum.values)),
         }
 
     def status(self) -> Json:
@@ -166,7 +177,7 @@ class Schemas:
     def _about(self, message: Descriptor) -> str:
         oneofs = [list(oneof.fields) for oneof in message.oneofs]
         rules = [
-            f"At most one of {', '.join(one.json_name for one in fields)}." for fields in oneofs if len(fields) > 1
+            f"At most one of {', '.join(self.name(one) for one in fields)}." for fields in oneofs if len(fields) > 1
         ]
         return "\n\n".join(filter(None, (self.lexicon.comment(message.full_name), "\n".join(rules))))
 

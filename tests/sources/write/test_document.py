@@ -16,12 +16,13 @@ def test_it_is_valid_openapi(museum, museum_config, version):
     [
         (
             "3.0",
-            ["openapi", "info", "servers", "tags", "security", "x-google-api-management", "paths", "components"],
+            ["openapi", "info", "servers", "tags", "security", "x-google-api-management", "x-authz-transcoding",
+             "paths", "components"],
         ),
         (
             "2.0",
             ["swagger", "info", "host", "schemes", "consumes", "produces", "x-google-endpoints", "tags", "security",
-             "x-google-management", "paths", "securityDefinitions", "responses", "definitions"],
+             "x-google-management", "x-authz-transcoding", "paths", "securityDefinitions", "responses", "definitions"],
         ),
     ],
 )  # fmt: skip

@@ -200,3 +200,24 @@ def test_parameters_have_an_end(small):
 
     assert len(written.document["paths"]["/v1/m"]["get"]["parameters"]) == 100
     assert written.remarks == ("p.S.Get: of its query parameters the first 100 are listed",)
+
+
+@pytest.mark.parametrize(
+    ("said", "media", "answer"),
+    [
+        ("", "application/json", {"type": "array", "items": {"$ref": "#/components/schemas/p.M"}}),
+        ("stream_sse", "text/event-stream", {"$ref": "#/components/schemas/p.M"}),
+        ("stream_newline_delimited", "application/json", {"$ref": "#/components/schemas/p.M"}),
+    ],
+)
+def test_a_stream_has_the_form_that_the_service_gives_it(small, said, media, answer):
+    written = small(
+        """
+        service S { rpc Get(M) returns (stream M) { option (google.api.http) = {get: "/v1/m"}; } }
+        message M { string name = 1; }
+        """,
+        f"x-authz-transcoding: {{{said}: true}}" if said else "",
+    )
+    content = written.document["paths"]["/v1/m"]["get"]["responses"]["200"]["content"]
+
+    assert content == {media: {"schema": answer}}

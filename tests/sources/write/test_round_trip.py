@@ -56,6 +56,7 @@ def meaning(config: ServiceConfig) -> dict[str, object]:
         "limits": config.limits,
         "allow_cors": config.allow_cors,
         "keep_escaped_slashes": config.keep_escaped_slashes,
+        "transcoding": config.transcoding,
         "rules": rules(config),
     }
 
@@ -101,6 +102,7 @@ servers: [{url: "https://museum.example.com"}]
 security: [{key: []}]
 x-google-backend: museum
 x-authz-escaped-slashes: keep
+x-authz-transcoding: {preserve_proto_field_names: true, stream_sse: false, ignore_query_parameters: [a, b]}
 x-google-api-management:
   metrics: {reads: {displayName: Reads}}
   quota: {limits: {daily: {metric: reads, values: 5, unit: "2/d/{project}"}}}
@@ -295,8 +297,17 @@ def yamls(draw):
     )
     quota = rules("quota", costs.map(lambda some: f"metric_costs: {json.dumps(some)}"), name="metric_rules")
     limits = "  limits: [{name: r, metric: reads, unit: '1/min/{project}', values: {STANDARD: 5}}]"
+    options = {
+        "always_print_enums_as_ints": st.booleans(),
+        "preserve_proto_field_names": st.booleans(),
+        "stream_sse": st.booleans(),
+        "ignore_query_parameters": st.lists(st.sampled_from("abc"), max_size=2),
+        "max_request_bytes": st.integers(1, 1 << 20),
+    }
+    transcoding = draw(st.none() | st.fixed_dictionaries({}, optional=options))
     return "\n".join([
         "type: google.api.Service",
+        *([] if transcoding is None else [f"x-authz-transcoding: {json.dumps(transcoding)}"]),
         "name: p.example.com",
         *([authentication[0], issuers, *authentication[1:]] if authentication else []),
         *rules("usage", st.booleans().map(lambda flag: f"allow_unregistered_calls: {str(flag).lower()}")),

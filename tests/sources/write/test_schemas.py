@@ -125,3 +125,28 @@ def test_messages_of_nothing_but_messages_end_some_time():
 
     assert not found
     assert time.process_time() - begun < 5
+
+
+def test_names_and_enums_are_those_that_the_service_prints(small):
+    schemas = small(
+        """
+        service S { rpc Get(M) returns (M) { option (google.api.http) = {get: "/v1/m"}; } }
+        message M { string given_name = 1; Kind kind_of = 2; }
+        enum Kind {
+          option allow_alias = true;
+          NONE = 0;
+          // Both
+          // of them.
+          SOME = 2;
+          ANY = 2;
+        }
+        """,
+        "x-authz-transcoding: {preserve_proto_field_names: true, always_print_enums_as_ints: true}",
+    ).document["components"]["schemas"]
+
+    assert list(schemas["p.M"]["properties"]) == ["given_name", "kind_of"]
+    assert schemas["p.Kind"] == {
+        "type": "integer",
+        "enum": [0, 2],
+        "description": "- 0: NONE\n- 2: SOME: Both of them.\n- 2: ANY",
+    }

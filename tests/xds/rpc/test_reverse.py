@@ -19,6 +19,7 @@ import pytest_asyncio
 from authz import proxy, wire
 from authz.model.paths import Template
 from authz.model.service import Backend, Operation, PathTranslation, ServiceConfig
+from authz.model.transcoding import TranscodingOptions
 from authz.settings import Settings
 from authz.xds import bootstrap, snapshot
 from authz.xds.replies import OTHER_REQUEST
@@ -585,6 +586,20 @@ async def test_names_may_stay_as_the_proto_has_them(tmp_path_factory: pytest.Tem
         request = odd_message("In", given_name="ann", kind_of=1, many_words=["a"]).SerializeToString()
         assert await there.grpc("/odd.v1.Odd/Snake", request) == (0, "")
         assert there.seen[0].path == "/v1/snake/ann?kind_of=1&many_words=a"
+
+
+async def test_a_service_says_for_itself_how_names_stay(tmp_path_factory: pytest.TempPathFactory) -> None:
+    def saying(address: str) -> ServiceConfig:
+        options = TranscodingOptions(preserve_proto_field_names=True, max_request_bytes=100)
+        return replace(an_odd_service(address), transcoding=options)
+
+    async with opened(tmp_path_factory, saying, method_override=True) as there:
+        there.answers_with(200, {"given_name": "ann"})
+        request = odd_message("In", given_name="ann", kind_of=1, many_words=["a"]).SerializeToString()
+        assert await there.grpc("/odd.v1.Odd/Snake", request) == (0, "")
+        assert there.seen[0].path == "/v1/snake/ann?kind_of=ONE&many_words=a"
+        there.answers_with(200, {"given_name": "a" * 200})
+        assert (await there.grpc("/odd.v1.Odd/Snake", request))[0] != 0
 
 
 async def test_the_path_is_translated_as_for_rest_callers(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from authz.model.auth import Alternative, JwtProvider, Place, PlaceKind, Requirement
 from authz.model.inventory import Inventory
 from authz.model.service import ServiceConfig
+from authz.model.transcoding import TranscodingOptions
 from authz.settings import Settings
 from authz.xds.rpc.transcoder import Transcoding
 from harness.grpc_library import LIBRARY, PROTO, descriptors, operations
@@ -185,6 +187,60 @@ def test_configs_that_say_the_same_of_an_rpc_share_the_hosts_configuration() -> 
     assert {name for name, rpc in rpcs.items() if transcoding.own(other, rpc)} == {
         "GetShelf", "CreateShelf", "DeleteShelf", "ArchiveShelf",
     }  # fmt: skip
+
+
+def saying(config: str = "2026-01-01r0", **options: Any) -> ServiceConfig:
+    return replace(a_config(config=config), transcoding=TranscodingOptions(**options))
+
+
+async def test_a_service_says_how_its_json_differs_from_the_settings(opened: Open) -> None:
+    """A stream of its own form has none of the settings' beside it."""
+    one = saying(stream_sse=True, always_print_enums_as_ints=False, ignore_query_parameters=("who",))
+    two = replace(a_config(), name="other.example.test")
+    inventory = Inventory(1, (*live(one).services, *live(two).services))
+    settings = {
+        "transcoding_stream_newline_delimited": True,
+        "transcoding_always_print_enums_as_ints": True,
+        "transcoding_ignore_query_parameters": ("me",),
+        "transcoding_preserve_proto_field_names": True,
+    }
+    books, shelf = "GET /v1/shelves/7/books?count=1", "GET /v1/shelves/5?genres=DRAMA&theme=x"
+    async with opened(inventory, **settings) as stage:
+        other = Callers(stage.port, stage.library, "other.example.test")
+
+        assert (await stage.rest(books)).body == b'data: {"name":"book 0"}\n\n'
+        assert (await other.rest(books)).body == b'{"name":"book 0"}\n'
+        assert (await stage.rest(shelf)).json()["genre"] == "DRAMA"
+        assert (await other.rest(shelf)).json()["genre"] == 2
+        asked = [(await caller.rest(f"{shelf}&{name}=1")).status for caller in (stage, other) for name in ("who", "me")]
+        assert asked == [200, 400, 400, 200]
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_canary_with_other_options_has_them_on_its_routes(opened: Open, first: bool) -> None:
+    """Callers in gRPC, and other messages, have nothing to do with them."""
+    canary = saying("2026-01-02r0", always_print_primitive_fields=True, max_request_bytes=100)
+    configs = [(a_config(), 50.0), (canary, 50.0)]
+    async with opened(live(*(configs if first else configs[::-1]))) as stage:
+        whole = {"id": "5", "theme": "default", "genre": "GENRE_UNSPECIFIED", "tags": [], "ownerName": ""}
+        assert await drawn(stage, "GET /v1/shelves/5") == {
+            (200, '{"id": "5", "theme": "default"}'),
+            (200, json.dumps(whole)),
+        }
+        answers = [await stage.rest("POST /v1/shelves:find", {"theme": "x" * 200}) for _ in range(20)]
+        assert {one.status for one in answers} == {200, 413}
+        assert {await stage.grpc("GetShelf") for _ in range(10)} == {(0, "")}
+
+
+def test_a_canary_that_says_what_holds_anyway_shares_the_hosts_configuration() -> None:
+    same = saying("2026-01-02r0", stream_sse=False, max_request_bytes=Settings().transcoding_max_request_bytes)
+    other = saying("2026-01-03r0", stream_sse=True)
+    transcoding = Transcoding(live((a_config(), 30), (same, 30), (other, 40)).services[0], Settings())
+    rpcs = [operation.rpc for operation in operations() if operation.rpc]
+
+    assert all(transcoding.own(same, rpc) is None for rpc in rpcs)
+    assert all(transcoding.own(other, rpc) for rpc in rpcs)
+    assert [transcoding.own_most(config) for config in (same, other)] == [None, None]
 
 
 async def test_two_services_may_have_one_package(opened: Open) -> None:
