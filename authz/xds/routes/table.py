@@ -32,6 +32,8 @@ from authz.xds.rpc import switches
 from authz.xds.rpc.transcoder import Transcoding
 
 CORS_FILTER = "envoy.filters.http.cors"
+_WEB_ASKS, _WEB_TELLS = ",X-Grpc-Web,Grpc-Timeout", ",Grpc-Status,Grpc-Message,Grpc-Status-Details-Bin"
+"""What browsers must be let send and read, or gRPC-Web's calls have no outcome there."""
 MILLION = 1_000_000
 
 
@@ -62,6 +64,8 @@ def build(inventory: Inventory, settings: Settings, cluster_of: ClusterOf) -> Ro
         on = switches.for_host(transcoding.host, transcoding.most)
         for name, config in on.items() if transcoding.has_rpcs else ():
             host.typed_per_filter_config[name].Pack(config, deterministic=True)
+        if settings.cors_preset and transcoding.has_rpcs:
+            host.typed_per_filter_config[CORS_FILTER].Pack(_cors(settings, asks=_WEB_ASKS, tells=_WEB_TELLS))
         host.matcher.CopyFrom(_matcher(service, settings, cluster_of, transcoding))
     if default not in taken.values():
         table.virtual_hosts.append(_nowhere())
@@ -134,12 +138,15 @@ def _headers(table: RouteConfiguration, settings: Settings) -> None:
         table.request_headers_to_remove.append(wire.EFFECTIVE_METHOD)
 
 
-def _cors(settings: Settings) -> CorsPolicy:
-    """The preset's policy, for every path: the CORS filter answers preflights before anything else is asked."""
+def _cors(settings: Settings, *, asks: str = "", tells: str = "") -> CorsPolicy:
+    """The preset's policy, for every path: the CORS filter answers preflights before anything else is asked.
+
+    `asks` and `tells` are further headers that scripts may send and read.
+    """
     policy = CorsPolicy(
         allow_methods=settings.cors_allow_methods,
-        allow_headers=settings.cors_allow_headers,
-        expose_headers=settings.cors_expose_headers,
+        allow_headers=settings.cors_allow_headers + asks,
+        expose_headers=settings.cors_expose_headers + tells,
         max_age=str(settings.cors_max_age),
     )
     origin = policy.allow_origin_string_match.add()

@@ -158,3 +158,17 @@ async def test_rpcs_reach_the_gateways_own_backend_however_it_is_spelled(opened:
         async with opened(live(a_config(found)), at=backend, **more) as stage:
             assert (await stage.rest("GET /v1/shelves/5")).status == 200
             assert await stage.grpc("GetShelf") == (0, "")
+
+
+async def test_browsers_may_send_and_read_what_grpc_web_is_made_of(opened: Open) -> None:
+    asks = ("origin", "http://good.test"), ("access-control-request-method", "POST")
+    async with opened(live(a_config(operations())), cors_preset="basic", cors_allow_origin="http://good.test") as stage:
+        preflight = await stage.rest(f"OPTIONS /{LIBRARY}/GetShelf", b"", *asks)
+        called = await stage.rest(
+            f"POST /{LIBRARY}/GetShelf", bytes(5), asks[0], ("content-type", "application/grpc-web+proto")
+        )
+
+    assert preflight.status == 200
+    allowed, exposed = preflight.header("access-control-allow-headers"), called.header("access-control-expose-headers")
+    assert {"X-Grpc-Web", "Grpc-Timeout", "Authorization"} <= set((allowed or "").split(","))
+    assert {"Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin"} <= set((exposed or "").split(","))
