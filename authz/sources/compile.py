@@ -185,9 +185,9 @@ class _Assembly:
         """What the documents say of the service's JSON; a service without RPCs has none."""
         said = [reading.transcoding for reading in self.readings if reading.transcoding]
         if not any(one.rpc for one in self.operations):
-            for node, _ in said:
+            for root, _, _ in said:
                 message = f"'{KEY}' has no effect: the service has no RPCs"
-                node.report("transcoding-unused", message, "Remove it, or name the protos in the same command.")
+                root.report("transcoding-unused", message, "Remove it, or name the protos in the same command.", KEY)
         return together(said)
 
     def check_apis(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from authz.model.transcoding import OPTIONS, TranscodingOptions
 from authz.sources.node import Node
@@ -16,8 +16,13 @@ _STREAMS = ("stream_sse", "stream_newline_delimited")
 _MOST_BYTES = (1 << 32) - 1
 """Envoy counts them in 32 bits."""
 
-Said = tuple[Node, TranscodingOptions]
-"""What one document says, and where."""
+
+class Said(NamedTuple):
+    """What one document says: `node` is the mapping below its root."""
+
+    root: Node
+    node: Node
+    options: TranscodingOptions
 
 
 def transcoding(root: Node) -> Said | None:
@@ -30,7 +35,8 @@ def transcoding(root: Node) -> Said | None:
     node.known(*OPTIONS)
     flags = {option: node.flag(option) for option in _FLAGS}
     names = node.texts(_NAMES) if node.pick((_NAMES,)) else None
-    return node, TranscodingOptions(**flags, ignore_query_parameters=names, max_request_bytes=_size(node))
+    options = TranscodingOptions(**flags, ignore_query_parameters=names, max_request_bytes=_size(node))
+    return Said(root, node, options)
 
 
 def _size(node: Node) -> int | None:
@@ -46,8 +52,8 @@ def together(documents: Iterable[Said]) -> TranscodingOptions:
     """What the documents of a service say together. They may share the options, or repeat them, but not contradict."""
     values: dict[str, Any] = {}
     places: dict[str, Node] = {}
-    for node, said in documents:
-        for option, value in said.said.items():
+    for _, node, options in documents:
+        for option, value in options.said.items():
             first = places.setdefault(option, node)
             if values.setdefault(option, value) != value:
                 message = f"'{option}' is not the same as in {first.document.file}:{first.line(option)}"

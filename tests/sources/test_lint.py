@@ -59,13 +59,14 @@ ELSEWHERE = {"file-empty", "file-too-large", "file-not-text"} | {
     "endpoints-differ",
 }
 # Rules about protos have bad documents of their own, beside them; those about descriptor sets are in test_read.py, and
-# those about documents that meet in claims/test_service.py.
+# those about documents that meet in claims/test_service.py and test_transcoding.py.
 BESIDE_PROTOS = sorted(
     path for room in ("protos", "claims") for path in (Path(__file__).parent / room).glob("bad/*.yaml")
 )
 DESCRIPTORS = {"descriptor-invalid", "descriptor-imports", "descriptor-conflict", "api-unlisted"} | {
     "grpc-unserved",
     "rule-overruled",
+    "transcoding-differs",
 }
 
 
