@@ -1,10 +1,12 @@
 """Everything a change must pass, in the order of how fast it says no: format, lint, types, tests.
 
-`python -m tests` runs all of it; further arguments go to pytest (`python -m tests tests/check -x`).
+`python -m tests` runs all of it, most test files side by side and then those that must have the machine for themselves
+(`conftest.py` says which). Arguments go to pytest, which then runs once (`python -m tests tests/check -x`).
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,16 +16,24 @@ STEPS = (
     ("ruff", "check", "."),
     ("mypy",),
 )
+SIDE_BY_SIDE = ("pytest", "-m", "not alone", "-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "-q")
+ALONE = ("pytest", "-m", "alone", "-q")
 
 
 def main() -> int:
-    root = Path(__file__).parent.parent
+    more = sys.argv[1:]
     for step in STEPS:
-        print("$", *step, flush=True)
-        code = subprocess.run([sys.executable, "-m", *step], cwd=root, check=False).returncode
-        if code:
+        if code := _run(step):
             return code
-    return subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], cwd=root, check=False).returncode
+    if more:
+        return _run(("pytest", *more))
+    return max(_run(SIDE_BY_SIDE), _run(ALONE))  # both, whatever the first says
+
+
+def _run(step: tuple[str, ...]) -> int:
+    print("$", *step, flush=True)
+    root = Path(__file__).parent.parent
+    return abs(subprocess.run([sys.executable, "-m", *step], cwd=root, check=False).returncode)
 
 
 if __name__ == "__main__":

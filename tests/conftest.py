@@ -1,11 +1,37 @@
-"""How property tests run: on the same examples wherever a commit is tested, and on new ones if asked.
+"""How tests run: which must have the machine for themselves, and on which examples properties are tried.
 
-`pytest --hypothesis-profile random` looks for counterexamples that nobody has seen.
+`python -m tests` runs most files side by side, then those that are marked `alone`. Property tests try the same examples
+wherever a commit is tested; `--hypothesis-profile random` looks for counterexamples that nobody has seen.
 """
 
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 # No example has a deadline: what a busy machine takes for it says nothing of the code.
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("random", deadline=None)
 settings.load_profile("same")
+
+HERE = Path(__file__).parent
+ALONE = (
+    "bench",  # it measures
+    "scale",  # memory, and how much more work costs with much more data
+    "quota/counters",  # several processes that must be quick enough for each other; memory; a Redis that is killed
+    "sidecar",  # workers that hang, and for how long they may
+    "transport",  # ten thousand connections; memory
+    "walks/test_recovery.py",  # what is killed under load, and what its callers see
+    "walks/test_sidecars.py",
+    "walks/test_store_loss.py",
+    "walks/test_streams.py",  # short deadlines
+    "walks/test_up.py",  # commands that are given so long to end
+    "walks/test_workers.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what looks at time or memory, or takes much of either."""
+    for item in items:
+        if item.path.relative_to(HERE).as_posix().startswith(ALONE):
+            item.add_marker(pytest.mark.alone)
