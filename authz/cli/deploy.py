@@ -26,7 +26,14 @@ COMES_BACK_WITH_1 = frozenset({"failed", "waiting", "superseded"})
 """What a script must not take for success. No gateway is fine: the config goes live when one starts."""
 
 
-@click.command(cls=Command, examples=("authz deploy openapi.yaml", "authz deploy shop.yaml pets.yaml --no-wait --json"))
+@click.command(
+    cls=Command,
+    examples=(
+        "authz deploy openapi.yaml",
+        "authz deploy bookstore.proto openapi.yaml",
+        "authz deploy shop.yaml pets.yaml --no-wait --json",
+    ),
+)
 @files_argument
 @host_option
 @force_option
@@ -45,8 +52,10 @@ def deploy(
 ) -> int:
     """Make FILEs live on the running gateways.
 
+    FILEs are OpenAPI documents, .proto files or descriptor sets, and google.api.Service YAML files, in any order.
     Nothing restarts and no request is dropped. Prints what changed and `live`, or Envoy's own words if it refuses;
-    then what was live before stays live and the exit code is 1.
+    then what was live before stays live and the exit code is 1. Mistakes in FILEs are told, change nothing, and exit
+    with 2.
     """
     from authz.admin import deploy as deploying
     from authz.sources import read_files

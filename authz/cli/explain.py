@@ -38,6 +38,7 @@ DECIDING = (
         "authz explain GET /v1/shelves",
         'authz explain POST "https://shop.example/v1/shelves?key=$KEY" --file openapi.yaml',
         'authz explain GET /v1/shelves --token "$TOKEN" --json',
+        'authz explain gRPC /bookstore.v1.Bookstore/GetShelf --file bookstore.proto --file rules.yaml --key "$KEY"',
     ),
 )
 @click.argument("method")
@@ -53,7 +54,7 @@ DECIDING = (
     metavar="FILE",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Judge by this document.",
+    help="Judge by this document, or by these: it may be given again.",
 )
 @json_option
 @settings_options("data_dir", only=DECIDING)
@@ -72,7 +73,8 @@ def explain(
     """Say why a call would pass or fail.
 
     Tells which operation it reaches, what that asks for, and what the gateway would answer, without making the call.
-    Judges by what was deployed (in --data-dir), or by FILEs. Exits with 1 if the call would fail.
+    Judges by what was deployed (in --data-dir), or by FILEs. METHOD is gRPC for an RPC's own path; what a call's
+    message holds is not judged. Exits with 1 if the call would fail.
     """
     from authz.admin.explain import Question
     from authz.admin.explain import explain as ask
@@ -80,6 +82,7 @@ def explain(
     from authz.sources import read_files
 
     named = dict(_header(header) for header in headers)
+    method = "POST" if method.lower() == "grpc" else method
     question = Question(method, target, service, key, token, named, _address(address))
     with opened(settings) as store:
         found = ask(store, question, settings, now=time.time(), texts=read_files(files))

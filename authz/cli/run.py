@@ -28,8 +28,9 @@ from authz.settings import Settings
 @settings_options("backend", "port", "host", "data_dir")
 @click.pass_obj
 def up(runners: Runners, files: tuple[Path, ...], service: str, force: bool, as_json: bool, settings: Settings) -> int:
-    """Deploy OpenAPI FILEs and run a gateway that guards them.
+    """Deploy FILEs and run a gateway that guards them.
 
+    FILEs are OpenAPI documents, .proto files or descriptor sets, and google.api.Service YAML files, in any order.
     Starts Envoy and the process that answers its questions, prints what is guarded and how, and says `ready` when
     requests are answered. If the API needs keys and there is none, one is made and shown once. `authz deploy` changes
     what runs without a restart.
@@ -70,7 +71,8 @@ def serve(runners: Runners, as_json: bool, settings: Settings) -> int:
 def demo(runners: Runners, grpc: bool, as_json: bool, settings: Settings) -> int:
     """Run a sample bookstore behind the gateway.
 
-    It has a backend and a token issuer of its own. Prints `curl` lines that answer 200, 401, 403, 404, 405 and 429.
+    It has a backend and a token issuer of its own. Prints `curl` lines that answer 200, 401, 403, 404, 405 and 429;
+    with --grpc, a line for a gRPC client as well.
     """
     return _run(lambda screen: runners.demo(settings, screen, grpc=grpc), as_json=as_json)
 

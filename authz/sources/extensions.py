@@ -72,7 +72,9 @@ EXTENSIONS: tuple[Extension, ...] = (
         "Client ids (`azp`, `client_id`, `aud`) that may call.",
     ),
     Extension("x-authz-optional", (*_ROOTS, OPERATION), "boolean", "Calls without any credential pass too."),
-    Extension("x-authz-stream-timeout", (*_ROOTS, OPERATION), "seconds", "How long a stream may stay idle."),
+    Extension(
+        "x-authz-stream-timeout", (*_ROOTS, OPERATION), "seconds", "The longest silence of a stream; it may live on."
+    ),
     Extension("x-authz-escaped-slashes", _ROOTS, "keep", "Forwards `%2F` and `%5C` in paths instead of refusing them."),
     Extension(
         "x-authz-grpc",

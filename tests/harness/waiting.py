@@ -22,6 +22,11 @@ async def until(condition: Callable[[], Awaitable[T] | T], *, within: float = 10
         await asyncio.sleep(pause)
 
 
+async def a_minute_with_time_left(seconds: int = 10) -> None:
+    """Until the minute that quotas count in will not end for a while."""
+    await until(lambda: time.time() % 60 < 60 - seconds, within=seconds + 5)
+
+
 async def seconds_until(condition: Callable[[], Awaitable[object]], *, within: float = 10.0) -> float:
     """How long it takes until a condition holds."""
     begin = time.monotonic()

@@ -20,6 +20,7 @@ from harness import gateway
 from harness.grpc_library import LIBRARY, Library, descriptors, message, messages
 from harness.grpc_stage import Callers, encoded, path_of
 from harness.http import Request, Response, Upstream
+from harness.waiting import a_minute_with_time_left
 from walks.documents import GUARDED, OPEN, document
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -135,6 +136,7 @@ async def test_one_key_and_one_quota_for_all_callers(stage: Stage) -> None:
     assert stage.backend.seen == []
 
     key = stage.key()
+    await a_minute_with_time_left()
     assert await stage.grpc("GetShelf", SHELF, metadata=[key]) == (0, "")
     assert (await stage.rest("GET /shelves/7", None, key)).status == 200
     assert (await stage.grpc("GetShelf", SHELF, metadata=[key]))[0] == 8

@@ -212,7 +212,7 @@ def _spelt(one: FieldDescriptor) -> str:
 def _for_grpc(one: Planned, method: MethodDescriptor) -> str:
     sent = f"{'a stream of ' if one.rpc.client_streaming else ''}{method.input_type.full_name}"
     answer = f"{'a stream of ' if one.rpc.server_streaming else ''}{method.output_type.full_name}"
-    return f"For gRPC clients only: {sent} is answered with {answer}."
+    return f"For gRPC clients: {sent} is answered with {answer}."
 
 
 def _regex(template: str) -> str:
