@@ -289,6 +289,13 @@ async def test_without_a_service_every_host_is_unknown(start: Start) -> None:
         assert (response.status, response.json()["message"]) == (404, routes.UNKNOWN_HOST)
 
 
+async def test_an_unknown_host_is_told_in_grpc_to_who_calls_in_grpc(start: Start) -> None:
+    async with start(live()) as gateway:
+        response = await gateway.get("/a.B/C", ("content-type", "application/grpc"), method="POST")
+    assert (response.status, response.header("grpc-status")) == (200, "12")
+    assert not response.header("x-authz-grpc-status")
+
+
 # -- shares ---------------------------------------------------------------------------------------------------
 
 

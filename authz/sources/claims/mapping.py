@@ -10,6 +10,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from authz.model.paths import PathError, Template
 from authz.sources.claims.fields import is_map, is_plain, is_value, listed, shown
 from authz.sources.claims.judge import Judge, Way, misfit
+from authz.sources.claims.said import Taken
 from authz.sources.claims.schemas import shape
 from authz.sources.node import Node
 from authz.sources.openapi.rpcs import Claim
@@ -23,14 +24,14 @@ _USUAL = frozenset({"key", "api_key", "access_token"})  # credentials, as docume
 
 
 class Mapping:
-    """An operation held against its RPC. `credentials` are query parameters that the gateway takes for itself."""
+    """An operation held against its RPC. `taken` says which query parameters are no fields of it."""
 
-    def __init__(self, claim: Claim, method: Method, judge: Judge, credentials: frozenset[str]) -> None:
+    def __init__(self, claim: Claim, method: Method, judge: Judge, taken: Taken) -> None:
         self.claim = claim
         self.method = method
         self.request: Descriptor = method.request
         self.judge = judge
-        self.credentials = credentials
+        self.taken = taken
         self.filled: set[str] = set()
         operation = claim.operation
         # Before the RPC's own path no base path is needed; one may be the first part of it.
@@ -102,7 +103,9 @@ class Mapping:
     def query(self, parameter: Node, name: str, body: str) -> None:
         """One query parameter."""
         found = self.judge.fields.path(self.request, name)
-        if name in self.credentials or (name in _USUAL and isinstance(found, str)):
+        if isinstance(found, str) and (self.taken.is_all_ignored or name in self.taken.ignored):
+            return
+        if name in self.taken.credentials or (name in _USUAL and isinstance(found, str)):
             if not isinstance(found, str) and not self.is_own_path:
                 message = f"'{name}' in the query is a credential: the field '{shown(found[-1])}' never gets it"
                 parameter.report("grpc-credential", message, "Move the credential, or rename the field.", "name")
@@ -111,7 +114,7 @@ class Mapping:
             message = f"the body fills all of {self.request.full_name}, nothing is left for the query's '{name}'"
             parameter.report("grpc-query", message, hint, "name")
         elif isinstance(found, str):
-            hint = f"{listed(self.judge.fields.above(self.request, name))}."
+            hint = f"{listed(self.judge.fields.above(self.request, name))}; x-authz-transcoding may ignore others."
             parameter.report("grpc-query", f"the query parameter '{name}' fills nothing: {found}", hint, "name")
         elif _dotted(found) in self.filled or found[0].name == body:
             message = f"the path or the body fills '{found[0].name}' already; the query's '{name}' cannot"

@@ -11,6 +11,7 @@ from authz.model.paths import Template
 from authz.model.service import LOCAL, Backend, Operation, PathTranslation, Protocol
 from authz.sources.claims.judge import Judge
 from authz.sources.claims.mapping import Mapping
+from authz.sources.claims.said import Taken
 from authz.sources.node import Node
 from authz.sources.openapi.backends import check_grpc_backend, is_rest
 from authz.sources.openapi.reading import Reading
@@ -32,9 +33,9 @@ class Merged:
     operations: tuple[Operation, ...]
 
 
-def merge(method: Method, claims: Sequence[Claim], calls: Calls, judge: Judge, credentials: frozenset[str]) -> Merged:
+def merge(method: Method, claims: Sequence[Claim], calls: Calls, judge: Judge, taken: Taken) -> Merged:
     """What the operations that name an RPC come to. `calls` is what holds where they name no backend."""
-    mapped = [Mapping(claim, method, judge, credentials) for claim in claims]
+    mapped = [Mapping(claim, method, judge, taken) for claim in claims]
     rules = [(one, http) for one in mapped if (http := one.rule()) is not None]
     _check_agreement(mapped)
     rule = _rule(rules)

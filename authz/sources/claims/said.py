@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from authz.model.auth import DEFAULT_KEY_PLACES, PlaceKind
 from authz.model.service import Operation
@@ -77,8 +78,27 @@ def take(claims: Iterable[Claim], documents: Iterable[Reading]) -> None:
         reading.operations = [one for one in reading.operations if id(one) not in taken]
 
 
-def credentials(readings: Iterable[Reading], operations: Iterable[Operation]) -> frozenset[str]:
-    """The query parameters that callers of a service prove themselves with. `operations` are beside the readings'."""
+class Taken(NamedTuple):
+    """Query parameters that are nobody's fields: `credentials` are the gateway's, and `ignored` are left out by Envoy.
+
+    `is_all_ignored`: so are all others that are no fields.
+    """
+
+    credentials: frozenset[str]
+    ignored: frozenset[str]
+    is_all_ignored: bool
+
+
+def taken(readings: Sequence[Reading], operations: Iterable[Operation]) -> Taken:
+    """What fields of a service's RPCs do not get. `operations` are beside the readings'."""
+    options = [one.transcoding.options for one in readings if one.transcoding]
+    ignored = frozenset(name for one in options for name in one.ignore_query_parameters or ())
+    is_all = any(one.ignore_unknown_query_parameters for one in options)
+    return Taken(_credentials(readings, operations), ignored, is_all)
+
+
+def _credentials(readings: Iterable[Reading], operations: Iterable[Operation]) -> frozenset[str]:
+    """The query parameters that callers prove themselves with."""
     providers = [provider.places for one in readings for provider in one.providers.values()]
     written = [one for reading in readings for one in reading.operations]
     written += [claim.operation for reading in readings for claim in reading.claims]

@@ -8,7 +8,7 @@ from authz.model.auth import Requirement
 from authz.model.service import LOCAL
 from authz.sources.claims.judge import Judge
 from authz.sources.claims.merge import Merged, merge
-from authz.sources.claims.said import Claimed, credentials
+from authz.sources.claims.said import Claimed, taken
 from authz.sources.openapi.reading import Reading
 from authz.sources.openapi.rpcs import Claim
 from authz.sources.protos.descriptors import Method, Place
@@ -31,10 +31,10 @@ class Served:
         unserved = [method for method in methods if not self._is_served(method)]
         self._report_unserved(unserved, is_all_allowed=any(one.allow_all for one in readings))
         ruled = [operation for one in found.values() for operation in one.operations]
-        judge, taken = Judge(), credentials(readings, ruled)
+        judge, no_fields = Judge(), taken(readings, ruled)
         for method in methods:
             if claims := self.claimed.get(method.selector):
-                found[method.selector] = merge(method, claims, self.rulings.calls(method), judge, taken)
+                found[method.selector] = merge(method, claims, self.rulings.calls(method), judge, no_fields)
                 self._check_open(method, claims)
         saying = {name for name, claims in self.claimed.items() if claims[0].operation.backend != LOCAL}
         for method in methods:

@@ -113,6 +113,9 @@ def _share(total: float) -> RouteMatch:
 def _nowhere() -> VirtualHost:
     host = VirtualHost(name="*", domains=["*"])
     host.routes.add(match=RouteMatch(prefix="/"), direct_response=answer(404, UNKNOWN_HOST))
+    for name, config in switches.for_host(None, 0).items():
+        # Whoever calls in gRPC is told so in gRPC.
+        host.typed_per_filter_config[name].Pack(config, deterministic=True)
     return host
 
 

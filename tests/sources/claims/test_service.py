@@ -621,3 +621,28 @@ def test_rpcs_that_a_document_leaves_to_annotations_go_where_its_root_says(shop)
     assert {one.backend for one in of(config, "Items.Annotated")} == {GRPC}
     assert {one.backend.address for one in of(config, "Items.List")} == {"grpc://lists.example.com"}
     assert {one.backend for one in of(without, "Items.Annotated")} == {Backend(protocol=Protocol.HTTP2)}
+
+
+@pytest.mark.parametrize(
+    ("options", "unfit"),
+    [
+        ("{}", ["alt", "pretty"]),
+        ("{ignore_query_parameters: [alt]}", ["pretty"]),
+        ("{ignore_unknown_query_parameters: true}", []),
+    ],
+)
+def test_a_query_parameter_that_is_ignored_need_be_no_field(shop, options, unfit):
+    compiled = shop(f"""
+        x-authz-transcoding: {options}
+        paths:
+          /items:
+            get:
+              operationId: list
+              x-authz-grpc: shop.v1.Items/List
+              parameters:
+              - {{in: query, name: alt, type: string}}
+              - {{in: query, name: pretty, type: boolean}}
+        """)
+
+    found = [finding for finding in compiled.findings if finding.code == "grpc-query"]
+    assert [finding.message.split("'")[1] for finding in found] == unfit

@@ -146,8 +146,7 @@ def test_what_only_grpc_clients_call_has_no_body(museum_config, museum, version)
     assert "requestBody" not in tour
     assert "parameters" not in tour
     assert tour["responses"]["200"] == {
-        "description": "For gRPC clients: a stream of museum.v1.Exhibit is answered with a stream of "
-        "museum.v1.Exhibit."
+        "description": "For gRPC clients: a stream of museum.v1.Exhibit is answered with a stream of museum.v1.Exhibit."
     }
 
 
