@@ -23,9 +23,7 @@ ALONE = (
     "transport",  # ten thousand connections; memory
     "walks/test_recovery.py",  # what is killed under load, and what its callers see
     "walks/test_sidecars.py",
-    "walks/test_store_loss.py",
     "walks/test_streams.py",  # short deadlines
-    "walks/test_up.py",  # commands that are given so long to end
     "walks/test_workers.py",
 )
 
