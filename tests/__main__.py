@@ -1,7 +1,8 @@
 """Everything a change must pass, in the order of how fast it says no: format, lint, types, tests.
 
 `python -m tests` runs all of it, most test files side by side and then those that must have the machine for themselves
-(`conftest.py` says which). Arguments go to pytest, which then runs once (`python -m tests tests/check -x`).
+(`conftest.py` says which). What fails side by side is run again by itself, and that counts. Arguments go to pytest, which
+then runs once (`python -m tests tests/check -x`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ STEPS = (
     ("mypy",),
 )
 SIDE_BY_SIDE = ("pytest", "-m", "not alone", "-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "-q")
+AGAIN = ("pytest", "-m", "not alone", "--last-failed", "-q")
 ALONE = ("pytest", "-m", "alone", "-q")
 
 
@@ -27,7 +29,10 @@ def main() -> int:
             return code
     if more:
         return _run(("pytest", *more))
-    return max(_run(SIDE_BY_SIDE), _run(ALONE))  # both, whatever the first says
+    crowded = _run(SIDE_BY_SIDE)
+    if crowded == 1:  # some failed: of themselves, or because of their neighbours?
+        crowded = _run(AGAIN)
+    return max(crowded, _run(ALONE))  # whatever the others say
 
 
 def _run(step: tuple[str, ...]) -> int:

@@ -5,10 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from harness.http import read_message
+
+Answer = TypeVar("Answer")
+
+
+async def crowd(calls: Iterable[Awaitable[Answer]], *, at_once: int = 40) -> list[Answer]:
+    """What many calls come to. Not all at once: one process makes them, judges them and answers them."""
+    places = asyncio.Semaphore(at_once)
+
+    async def one(call: Awaitable[Answer]) -> Answer:
+        async with places:
+            return await call
+
+    return await asyncio.gather(*map(one, calls))
 
 
 @dataclass

@@ -23,7 +23,7 @@ from authz.xds.snapshot import Kind, Resources, Snapshot
 from harness import gateway, http
 from harness.http import Request, Response, Upstream
 from harness.issuer import Issuer
-from harness.load import load
+from harness.load import crowd, load
 from harness.waiting import seconds_until, until
 from walks.documents import GUARDED, OPEN, document, jwt_scheme
 
@@ -274,7 +274,7 @@ async def test_traffic_is_shared_and_rolled_back(tmp_path: Path) -> None:
         rollout = rollouts.create(store, HOST, [(old, 20.0), (new, 80.0)], now=time.time())
         await live(running, rollout.id)
         before = len(backend.seen)
-        answers = await asyncio.gather(*(status(running, "/guarded", key) for _ in range(400)))
+        answers = await crowd(status(running, "/guarded", key) for _ in range(400))
         told = Counter(request.header("x-endpoint-api-operation-name") for request in backend.seen[before:])
 
         assert set(answers) == {200}

@@ -22,6 +22,7 @@ from authz.app import Gateway
 from authz.store.sql import open_store
 from harness import gateway, http
 from harness.http import Response, Upstream
+from harness.load import crowd
 from harness.waiting import until
 from walks.documents import GUARDED, OPEN, document3
 
@@ -212,7 +213,7 @@ async def test_none_and_unlimited(stage: Stage, path: str, statuses: set[int]) -
 @pytest.mark.parametrize("paths", [["/calls"], ["/calls", "/calls?x=1"]])
 async def test_exactly_the_limit_is_admitted_however_many_come_at_once(stage: Stage, paths: list[str]) -> None:
     key = stage.key()
-    answers = await asyncio.gather(*(stage.call(paths[n % len(paths)], key) for n in range(200)))
+    answers = await crowd(stage.call(paths[n % len(paths)], key) for n in range(200))
 
     assert Counter(answer.status for answer in answers) == {200: 50, 429: 150}
 
