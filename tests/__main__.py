@@ -1,8 +1,8 @@
 """Everything a change must pass, in the order of how fast it says no: format, lint, types, tests.
 
 `python -m tests` runs all of it, most test files side by side and then those that must have the machine for themselves
-(`conftest.py` says which). What fails side by side is run again by itself, and that counts. Arguments go to pytest, which
-then runs once (`python -m tests tests/check -x`).
+(`conftest.py` says which). What fails side by side is run again by itself, and that counts. Arguments go to pytest,
+which then runs once (`python -m tests tests/check -x`).
 """
 
 from __future__ import annotations
