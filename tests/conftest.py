@@ -18,12 +18,13 @@ HERE = Path(__file__).parent
 ALONE = (
     "bench",  # it measures
     "scale",  # memory, and how much more work costs with much more data
-    "quota/counters",  # several processes that must be quick enough for each other; memory; a Redis that is killed
-    "sidecar",  # workers that hang, and for how long they may
-    "transport",  # ten thousand connections; memory
+    "quota/counters/redis/test_chaos.py",  # a Redis that is killed, and who waits for how long
+    "quota/counters/test_leases_many.py",  # processes that must be quick enough for each other
+    "quota/counters/test_many.py",  # memory, and pauses
+    "transport/test_bad_peers.py",  # ten thousand connections
+    "transport/test_fuzz.py",  # memory
     "walks/test_recovery.py",  # what is killed under load, and what its callers see
     "walks/test_sidecars.py",
-    "walks/test_streams.py",  # short deadlines
     "walks/test_workers.py",
 )
 
