@@ -13,7 +13,6 @@ Two routes, then, for each RPC: that of the call (`called`) and, in front of its
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -29,7 +28,6 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import Message
 
 from authz.model.paths import Template
 from authz.model.service import Operation, Rpc, ServiceConfig
@@ -37,7 +35,7 @@ from authz.settings import Settings
 from authz.xds.rpc.answers import MARK, STATUS
 from authz.xds.rpc.closure import BODY, Closures
 from authz.xds.rpc.options import resolve
-from authz.xds.rpc.switches import ON
+from authz.xds.rpc.switches import ON, part
 
 ANSWERS: Final = "authz.reverse_answers"
 FILTER: Final = "envoy.filters.http.grpc_json_reverse_transcoder"
@@ -139,7 +137,7 @@ class Reversal:
             WITNESS: ON,
             GUARD: ON,
         }
-        return _part(filters)
+        return part(filters)
 
     def made(self, way: Way) -> bytes:
         """The part of the route of a made request: what it must bear, and what of gRPC its backend is spared."""
@@ -151,7 +149,7 @@ class Reversal:
             route.request_headers_to_remove.append("content-type")
             route.request_headers_to_add.append(_header("content-length", "0"))
         filters = {ANSWERS: self._script(way), TEACHER: _STATUS_TOLD, GUARD: self._only(way.rpc)}
-        route.MergeFromString(_part(filters))
+        route.MergeFromString(part(filters))
         return bytes(route.SerializeToString(deterministic=True))
 
     def _mark(self, rpc: Rpc) -> str:
@@ -227,13 +225,6 @@ def _json_names(names: list[str], message: Descriptor | None) -> list[str]:
     if field is None:
         return names
     return [field.json_name, *_json_names(names[1:], field.message_type)]
-
-
-def _part(configs: Mapping[str, Message]) -> bytes:
-    route = Route()
-    for name, config in configs.items():
-        route.typed_per_filter_config[name].Pack(config, deterministic=True)
-    return bytes(route.SerializeToString(deterministic=True))
 
 
 def _header(name: str, value: str) -> HeaderValueOption:

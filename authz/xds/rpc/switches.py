@@ -49,7 +49,7 @@ ON.config.SetInParent()
 @cache
 def off(*names: str) -> bytes:
     """The part of a route, serialised, that turns filters off."""
-    return _part(dict.fromkeys(names, FilterConfig(disabled=True)))
+    return part(dict.fromkeys(names, FilterConfig(disabled=True)))
 
 
 def for_host(transcoder: GrpcJsonTranscoder | None, most: int) -> Mapping[str, Message]:
@@ -88,7 +88,7 @@ def transcoded(rpc: Rpc, own: GrpcJsonTranscoder | None = None, most: int | None
         filters[TRANSCODER] = own
     if most is not None:
         filters[BUFFER] = _whole(most)
-    return _part(filters)
+    return part(filters)
 
 
 def _only(path: str) -> RBACPerRoute:
@@ -119,7 +119,7 @@ def unrepeated(names: tuple[str, ...], *, plain: bool) -> bytes:
         regex.CopyFrom(_target())
         regex.string_match.safe_regex.regex = r"[^?]*\?(?:.*&)?[^=&]*%.*"
     per_route.rbac.rules.action = rules_pb2.RBAC.DENY
-    return _part({QUERY: per_route})
+    return part({QUERY: per_route})
 
 
 def _target(**match: str) -> HeaderMatcher:
@@ -134,7 +134,8 @@ def is_grpc(*, no: bool = False) -> bytes:
     return bytes(route.SerializeToString(deterministic=True))
 
 
-def _part(configs: Mapping[str, Message]) -> bytes:
+def part(configs: Mapping[str, Message]) -> bytes:
+    """The part of a route that configures filters, serialised."""
     route = Route()
     for name, config in configs.items():
         route.typed_per_filter_config[name].Pack(config, deterministic=True)
