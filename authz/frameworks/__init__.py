@@ -1,1 +1,1 @@
-"""Endpoints Frameworks: decorated Python classes become OpenAPI documents and served APIs, in the user's own process."""
+"""Endpoints Frameworks: decorated classes become OpenAPI documents and served APIs, in the user's own process."""

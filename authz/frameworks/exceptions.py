@@ -100,7 +100,7 @@ class InvalidApiNameException(ApiConfigurationError):
     """An API name that is not a lower-case letter followed by at most 39 lower-case letters and digits."""
 
 
-class InvalidGetUserCall(Exception):  # noqa: N818 - the name of the library that this one replaces
+class InvalidGetUserCall(Exception):
     """The current user was asked for while no request is being handled."""
 
 
