@@ -84,112 +84,87 @@ class Settings:
     host: str = _setting("127.0.0.1", "listener", "Address that the gateway listens on.")
     port: int = _setting(8080, "listener", "Port that the gateway listens on; 0: a free one.", espv2="--listener_port")
     tls_cert: str = _setting(
-        "", "listener", "PEM file of the server's certificate chain; turns TLS on.", espv2="--ssl_server_cert_path",
-    )
+        "", "listener", "PEM file of the server's certificate chain; turns TLS on.", espv2="--ssl_server_cert_path")
     tls_key: str = _setting(
-        "", "listener", "PEM file of the certificate's private key.", espv2="--ssl_server_cert_path",
-    )
+        "", "listener", "PEM file of the certificate's private key.", espv2="--ssl_server_cert_path")
     tls_self_signed: bool = _setting(
         False, "listener", "Make a certificate for localhost at start and serve TLS with it.",
-        espv2="--generate_self_signed_cert",
-    )
+        espv2="--generate_self_signed_cert")
     tls_client_ca: str = _setting(
         "", "listener", "PEM file of authorities; clients must present a certificate of theirs.",
-        espv2="--ssl_server_root_cert_path",
-    )
+        espv2="--ssl_server_root_cert_path")
     tls_min_version: Literal["", "TLSv1.2", "TLSv1.3"] = _setting(
-        "TLSv1.2", "listener", "Lowest TLS version.", espv2="--ssl_minimum_protocol",
-    )
+        "TLSv1.2", "listener", "Lowest TLS version.", espv2="--ssl_minimum_protocol")
     tls_max_version: Literal["", "TLSv1.2", "TLSv1.3"] = _setting(
-        "", "listener", "Highest TLS version; empty: Envoy's.", espv2="--ssl_maximum_protocol",
-    )
+        "", "listener", "Highest TLS version; empty: Envoy's.", espv2="--ssl_maximum_protocol")
     tls_ciphers: tuple[str, ...] = _setting(
-        (), "listener", "Cipher suites of the listener; none: Envoy's.", espv2="--ssl_server_cipher_suites",
-    )
+        (), "listener", "Cipher suites of the listener; none: Envoy's.", espv2="--ssl_server_cipher_suites")
     strict_transport_security: bool = _setting(
         False, "listener", "Add Strict-Transport-Security to answers of operations.",
-        espv2="--enable_strict_transport_security",
-    )
+        espv2="--enable_strict_transport_security")
     health_path: str = _setting(
-        "", "listener", "A path that Envoy itself answers with 200; empty: none.", espv2="--healthz",
-    )
+        "", "listener", "A path that Envoy itself answers with 200; empty: none.", espv2="--healthz")
     compression: bool = _setting(
-        False, "listener", "Compress answers with gzip or brotli.", espv2="--enable_response_compression",
-    )
+        False, "listener", "Compress answers with gzip or brotli.", espv2="--enable_response_compression")
     buffer_limit_bytes: int = _setting(
         0, "listener", "Buffer limit of connections and clusters; 0: Envoy's 1 MiB.",
-        espv2="--envoy_connection_buffer_limit_bytes",
-    )
+        espv2="--envoy_connection_buffer_limit_bytes")
     max_header_kib: int = _setting(60, "listener", "Largest request header list.", unit="KiB", above_zero=True)
 
     # -- requests ---------------------------------------------------------------------------------------------
     normalize_path: bool = _setting(
         True, "requests", "Resolve dot segments and unreserved percent escapes before matching.",
-        espv2="--disable_normalize_path",
-    )
+        espv2="--disable_normalize_path")
     merge_slashes: bool = _setting(
-        True, "requests", "Merge adjacent slashes before matching.", espv2="--disable_merge_slashes_in_path",
-    )
+        True, "requests", "Merge adjacent slashes before matching.", espv2="--disable_merge_slashes_in_path")
     escaped_slashes: Literal["reject", "keep", "redirect"] = _setting(
         "reject", "requests",
         "What happens to a path with %2F or %5C: 400, forward as it is, or unescape and redirect.",
-        espv2="--disallow_escaped_slashes_in_path",
-    )
+        espv2="--disallow_escaped_slashes_in_path")
     colon_in_wildcards: bool = _setting(
         True, "requests", "Whether a wildcard of a path template matches a colon.",
-        espv2="--disallow_colon_in_wildcard_path_segment",
-    )
+        espv2="--disallow_colon_in_wildcard_path_segment")
     underscores_in_headers: bool = _setting(
         False, "requests", "Accept header names with an underscore instead of answering 400.",
-        espv2="--underscores_in_headers",
-    )
+        espv2="--underscores_in_headers")
     method_override: bool = _setting(
-        False, "requests", "Let X-HTTP-Method-Override replace the method before matching; else the header is removed.",
-    )
+        False, "requests", "Let X-HTTP-Method-Override replace the method before matching; else the header is removed.")
     use_remote_address: bool = _setting(
         True, "requests", "Take the client's address from the connection (with `trusted_hops`), not from what it says.",
-        espv2="--envoy_use_remote_address",
-    )
+        espv2="--envoy_use_remote_address")
     trusted_hops: int = _setting(
         0, "requests", "Proxies in front whose X-Forwarded-For entries are believed.",
-        espv2="--envoy_xff_num_trusted_hops",
-    )
+        espv2="--envoy_xff_num_trusted_hops")
     client_ip_from_forwarded: bool = _setting(
         False, "requests", "Let the last `for=` of the Forwarded header name the client's address (key restrictions).",
-        espv2="client_ip_from_forwarded_header",
-    )
+        espv2="client_ip_from_forwarded_header")
     add_request_headers: tuple[str, ...] = _setting(
-        (), "requests", "name=value set on requests to backends.", espv2="--add_request_header",
-    )
+        (), "requests", "name=value set on requests to backends.", espv2="--add_request_header")
     append_request_headers: tuple[str, ...] = _setting(
         (), "requests", "name=value added beside what is there, on requests to backends.",
-        espv2="--append_request_header",
-    )
+        espv2="--append_request_header")
     add_response_headers: tuple[str, ...] = _setting(
-        (), "requests", "name=value set on answers to clients.", espv2="--add_response_header",
-    )
+        (), "requests", "name=value set on answers to clients.", espv2="--add_response_header")
     append_response_headers: tuple[str, ...] = _setting(
         (), "requests", "name=value added beside what is there, on answers to clients.",
-        espv2="--append_response_header",
-    )
+        espv2="--append_response_header")
     header_prefix: str = _setting(
         "X-Endpoint-", "requests", "Prefix of the headers that tell backends who called.",
-        espv2="generated_header_prefix",
-    )
+        espv2="generated_header_prefix")
     operation_name_header: bool = _setting(
-        True, "requests", "Tell backends the operation's selector.", espv2="--enable_operation_name_header",
-    )
+        True, "requests", "Tell backends the operation's selector.", espv2="--enable_operation_name_header")
     strip_credentials: bool = _setting(False, "requests", "Remove API keys and tokens from what backends receive.")
+    gateway_secret: str = _setting(
+        "", "requests",
+        "What backends know the gateway by: sent to each of them as X-Authz-Gateway-Secret, removed from what callers "
+        "send; empty: none. Better set as a variable: other users of a machine see options.")
     envoy_headers: bool = _setting(
-        False, "requests", "Keep Envoy's own x-envoy-* headers on answers and requests.", espv2="--enable_debug",
-    )
+        False, "requests", "Keep Envoy's own x-envoy-* headers on answers and requests.", espv2="--enable_debug")
     access_log: str = _setting(
         "", "requests", "Where Envoy writes a JSON line per request: a file, or -.",
-        espv2="--access_log",
-    )
+        espv2="--access_log")
     access_log_format: str = _setting(
-        "", "requests", "An Envoy text format to use instead of the JSON lines.", espv2="--access_log_format",
-    )
+        "", "requests", "An Envoy text format to use instead of the JSON lines.", espv2="--access_log_format")
 
     # -- CORS -------------------------------------------------------------------------------------------------
     cors_preset: Literal["", "basic", "cors_with_regex"] = _setting(
@@ -397,4 +372,4 @@ def misspelt(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: next(iter(difflib.get_close_matches(name, known, 1)), "") for name in strange}
 
 
-_OTHERS = frozenset({"AUTHZ_DEBUG", "AUTHZ_TEST_TRANSPORT"})
+_OTHERS = frozenset({"AUTHZ_DEBUG", "AUTHZ_TEST_TRANSPORT", "AUTHZ_TRUSTED_GATEWAYS"})

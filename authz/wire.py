@@ -76,6 +76,8 @@ RATE_LIMITED: Final = "x-envoy-ratelimited"
 ORIGINAL_PATH: Final = "x-envoy-original-path"
 EFFECTIVE_METHOD: Final = "x-authz-method"
 """What routes match methods on when overrides are enabled: written before routing, removed before the backend."""
+GATEWAY_SECRET: Final = "x-authz-gateway-secret"
+"""What backends may know the gateway by, where `gateway_secret` is set: then `frameworks` believes the headers above."""
 
 
 def upstream_headers(prefix: str) -> dict[str, str]:
@@ -86,4 +88,4 @@ def upstream_headers(prefix: str) -> dict[str, str]:
 
 def reserved_headers(prefix: str) -> tuple[str, ...]:
     """Headers that only the gateway may write: removed from every request on every route, open ones too."""
-    return (*upstream_headers(prefix).values(), FORWARDED_AUTHORIZATION, ORIGINAL_PATH)
+    return (*upstream_headers(prefix).values(), FORWARDED_AUTHORIZATION, ORIGINAL_PATH, GATEWAY_SECRET)

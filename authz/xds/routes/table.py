@@ -41,7 +41,8 @@ def build(inventory: Inventory, settings: Settings, cluster_of: ClusterOf) -> Ro
     """The whole route table.
 
     Raises:
-        UsageError: a header setting is not `name=value`, or two services have one host name.
+        UsageError: a header setting is not `name=value`, the gateway's secret cannot stand in a header, or two
+            services have one host name.
     """
     table = RouteConfiguration(name=wire.ROUTE_CONFIG_NAME)
     _headers(table, settings)
@@ -137,8 +138,21 @@ def _headers(table: RouteConfiguration, settings: Settings) -> None:
                 option = "--" + name.replace("_", "-")
                 raise UsageError(f"{option} '{text}' is no header", "Write name=value, for example x-region=eu.")
             target.append(header(key, value, action))
+    if settings.gateway_secret:
+        table.request_headers_to_add.append(header(wire.GATEWAY_SECRET, _secret(settings.gateway_secret)))
     if settings.method_override:
         table.request_headers_to_remove.append(wire.EFFECTIVE_METHOD)
+
+
+def _secret(text: str) -> str:
+    """The secret as Envoy writes it to the letter: elsewhere a per cent sign begins a command.
+
+    Raises:
+        UsageError: it cannot stand in a header.
+    """
+    if not _VISIBLE.match(text):
+        raise UsageError("gateway_secret cannot stand in a header", "Write visible ASCII characters without spaces.")
+    return text.replace("%", "%%")
 
 
 def _cors(settings: Settings, *, asks: str = "", tells: str = "") -> CorsPolicy:
@@ -162,3 +176,4 @@ def _cors(settings: Settings, *, asks: str = "", tells: str = "") -> CorsPolicy:
 
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_VISIBLE = re.compile(r"[!-~]+\Z")
