@@ -76,8 +76,8 @@ RATE_LIMITED: Final = "x-envoy-ratelimited"
 ORIGINAL_PATH: Final = "x-envoy-original-path"
 EFFECTIVE_METHOD: Final = "x-authz-method"
 """What routes match methods on when overrides are enabled: written before routing, removed before the backend."""
-GATEWAY_SECRET: Final = "x-authz-gateway-secret"
-"""What backends may know the gateway by, where `gateway_secret` is set: then `frameworks` believes the headers above."""
+GATEWAY_SECRET: Final = "x-authz-gateway-secret"  # noqa: S105 - where it stands, not what it is
+"""What backends may know the gateway by, where `gateway_secret` is set: then `frameworks` believes what it says."""
 
 
 def upstream_headers(prefix: str) -> dict[str, str]:
