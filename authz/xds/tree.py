@@ -15,9 +15,9 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import takewhile
+from itertools import groupby, takewhile
 
-from envoy.config.route.v3.route_components_pb2 import RouteList
+from envoy.config.route.v3.route_components_pb2 import Route, RouteList, RouteMatch
 from envoy.type.matcher.v3.http_inputs_pb2 import HttpRequestHeaderMatchInput
 from xds.core.v3.extension_pb2 import TypedExtensionConfig
 from xds.type.matcher.v3.matcher_pb2 import Matcher
@@ -26,6 +26,8 @@ from authz.model.paths import DOUBLE_STAR, STAR, Template, quote
 
 LIST_SIZE = 12
 """Templates that one list may hold. Of 1,000 operations, the worst costs Envoy as much with 6 and 4 µs more with 24."""
+DENIALS = 32
+"""Patterns that one route may join: a long alternation costs more to compile than to match."""
 MOST_COPIES = 3
 """How many copies of a template's routes the tree may hold besides the first, on average."""
 VERB = -1
@@ -42,8 +44,19 @@ class Branch:
 
     template: Template
     routes: bytes
-    denial: bytes = b""
+    denial: Denial | None = None
     layer: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """What a template's paths get that none of its routes took: one route with all of a list that are equal.
+
+    `refusal` is a serialised `Route` that matches any path; `pattern` matches those of the template.
+    """
+
+    pattern: str
+    refusal: bytes
 
 
 def routes(*serialised: bytes) -> bytes:
@@ -122,7 +135,7 @@ class _Tree:
         for layer, tail in enumerate(self.tails):
             mine = [branch for branch in group if branch.layer == layer]
             parts += [branch.routes for branch in mine]
-            parts += [branch.denial for branch in mine]
+            parts += [_denied(refusal, patterns) for refusal, patterns in _denials(mine)]
             parts.append(tail)
         return b"".join(parts)
 
@@ -144,6 +157,27 @@ class _Tree:
         _ask(entry.predicate.single_predicate, pattern)
         self._halve(entry.on_match, split, texts[:cut])
         self._halve(on_match.matcher.on_no_match, split, texts[cut:])
+
+
+def _denials(branches: Sequence[Branch]) -> Iterator[tuple[bytes, Sequence[str]]]:
+    """Each refusal of sorted branches with the patterns that get it, so that the most specific template decides.
+
+    Nothing is as specific as a template without wildcards, so those come first, in any order; others may join their
+    neighbours only.
+    """
+    exact: dict[bytes, list[str]] = {}
+    others: list[Denial] = []
+    for branch in branches:
+        if branch.denial is None:
+            continue
+        if branch.template.is_exact:
+            exact.setdefault(branch.denial.refusal, []).append(branch.denial.pattern)
+        else:
+            others.append(branch.denial)
+    runs = groupby(others, key=lambda denial: denial.refusal)
+    for refusal, patterns in (*exact.items(), *((key, [one.pattern for one in run]) for key, run in runs)):
+        for first in range(0, len(patterns), DENIALS):
+            yield refusal, patterns[first : first + DENIALS]
 
 
 # -- the first floor ------------------------------------------------------------------------------------------
@@ -322,6 +356,12 @@ def _packed(message: object) -> TypedExtensionConfig:
     config = TypedExtensionConfig(name="path")
     config.typed_config.Pack(message)
     return config
+
+
+def _denied(refusal: bytes, patterns: Sequence[str]) -> bytes:
+    match = RouteMatch()
+    match.safe_regex.regex = patterns[0] if len(patterns) == 1 else f"(?:{'|'.join(patterns)})"
+    return routes(Route(match=match).SerializeToString(deterministic=True) + refusal)
 
 
 _PATH = _packed(HttpRequestHeaderMatchInput(header_name=":path"))

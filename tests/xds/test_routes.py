@@ -144,7 +144,7 @@ async def test_a_known_path_says_which_methods_it_has(start: Start, backend: Ups
         assert response.status == 405
         assert response.header("allow") == "GET, PUT"
         assert response.json()["code"] == 405
-        assert "/a/{b}" in response.json()["message"]
+        assert response.json()["message"].endswith("Methods of the path: GET, PUT.")
         assert (await gateway.get("/a/", method="DELETE")).header("allow") == "GET"
         assert not gateway.sidecar.checks
         assert not backend.seen

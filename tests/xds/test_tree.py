@@ -22,13 +22,16 @@ from harness.dataplane import Start
 from harness.http import Upstream
 
 
-def a_branch(template: Template, layer: int = 0) -> tree.Branch:
-    """Two routes that say which template they are for: one stands for its operations, one for its 405."""
+def a_branch(template: Template, layer: int = 0, refused: str = "") -> tree.Branch:
+    """Two routes: one says which template it is for and stands for its operations; one stands for its 405.
+
+    Templates with the same words for those that are `refused` may share the second.
+    """
     match = RouteMatch()
     match.safe_regex.regex = template.regex()
-    one, other = (Route(name=f"{layer} {template.text}{mark}", match=match) for mark in ("", " refused"))
-    routes, denial = tree.routes(one.SerializeToString()), tree.routes(other.SerializeToString())
-    return tree.Branch(template, routes, denial, layer)
+    one = Route(name=f"{layer} {template.text}", match=match)
+    other = Route(name=f"{layer} {refused or template.text} refused").SerializeToString()
+    return tree.Branch(template, tree.routes(one.SerializeToString()), tree.Denial(template.regex(), other), layer)
 
 
 def a_tree(*layers: Sequence[str]) -> Matcher:
@@ -121,6 +124,36 @@ def test_any_path_finds_what_a_list_would_have_found(texts: list[str], paths: li
 def test_each_layer_is_searched_whole_before_the_next(first: list[str], second: list[str], path: str) -> None:
     first, second = unique(first), unique(second)
     assert found(a_tree(first, second), path) == [*expected(first, path), *expected(second, path, layer=1)]
+
+
+WORDS = ("one", "two")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(templates(), min_size=1, max_size=40), st.randoms(use_true_random=False), PATHS)
+def test_the_most_specific_template_says_how_a_path_is_refused(texts: list[str], random: Random, path: str) -> None:
+    """Also where others in its list are refused in the same words, and stand in one route with it."""
+    ordered = sorted(map(Template.parse, unique(texts)), key=lambda one: one.sort_key)
+    words = {template: random.choice(WORDS) for template in ordered}
+    branches = [a_branch(template, refused=words[template]) for template in ordered]
+    size, tree.LIST_SIZE = tree.LIST_SIZE, 4
+    try:
+        matcher = tree.build(branches, [tree.routes(Route(name="0 unknown").SerializeToString())])
+    finally:
+        tree.LIST_SIZE = size
+    bare = path.partition("?")[0]
+    refusals = [f"0 {words[one]} refused" for one in ordered if one.matches(bare)]
+    first = next(name for name in found(matcher, path) if name.endswith(("refused", "unknown")))
+    assert first == next(iter(refusals), "0 unknown")
+
+
+def test_equal_refusals_of_one_list_are_one_route() -> None:
+    ordered = sorted(
+        map(Template.parse, (f"/v1/things/{{id}}/part{i}" for i in range(10))), key=lambda one: one.sort_key
+    )
+    matcher = tree.build([a_branch(one, refused="405") for one in ordered], [b""])
+    for listed in lists(matcher):
+        assert [route.name for route in listed.routes].count("0 405 refused") <= 1
 
 
 APIS = {

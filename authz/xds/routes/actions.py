@@ -21,9 +21,7 @@ HSTS = "max-age=31536000; includeSubdomains"
 
 UNKNOWN_HOST = "No API is served under this host name."
 UNKNOWN_PATH = "No operation of this API has this path."
-UNKNOWN_METHOD = (
-    "The path belongs to '{template}', which does not have this method; the Allow header lists those it has."
-)
+UNKNOWN_METHOD = "The API has this path, but not with this method. Methods of the path: {methods}."
 UNSAFE_PATH = "The path holds an escape that is not accepted: a broken one, a slash, a control, or one in a fixed part."
 UNSAFE_TARGET = (
     f"{UNSAFE_PATH} Or its query holds one that is broken, is no UTF-8, or stands in the name of a parameter."

@@ -72,6 +72,7 @@ class Writer:
         # What a host turns on for its RPCs, its other routes turn off.
         self.no_rpc = transcoding.off + (switches.off(switches.WEB, switches.HEADERS) if transcoding.has_rpcs else b"")
         self.transcoded: dict[Rpc, bytes] = {}
+        self.denials: dict[str, bytes] = {}
         # A long query would be too much metadata for most backends; and keys may stand in it.
         original = [] if settings.envoy_headers else [wire.ORIGINAL_PATH]
         self.without_original = serialised(Route(request_headers_to_remove=original))
@@ -108,8 +109,7 @@ class Writer:
             pattern = self._pattern(template)
             exact = [self._match(RouteMatch(path=path)) for path in template.paths] if template.is_exact else [pattern]
             routes = [route for operation in group for route in self._routes(operation, exact, pattern)]
-            denials = [pattern + what for what in self._denials(template, allowed)]
-            yield tree.Branch(template, tree.routes(*routes), tree.routes(*denials), layer)
+            yield tree.Branch(template, tree.routes(*routes), self._denial(template, allowed), layer)
 
     def tail(self) -> Iterator[bytes]:
         """What stands behind all templates; with a CORS preset, OPTIONS is known everywhere."""
@@ -120,8 +120,11 @@ class Writer:
 
     def _pattern(self, template: Template) -> bytes:
         match = RouteMatch()
-        match.safe_regex.regex = template.regex(colon_in_wildcards=self.settings.colon_in_wildcards)
+        match.safe_regex.regex = self._regex(template)
         return self._match(match)
+
+    def _regex(self, template: Template) -> str:
+        return template.regex(colon_in_wildcards=self.settings.colon_in_wildcards)
 
     def _match(self, path: RouteMatch) -> bytes:
         return serialised(Route(match=path)) + self.share
@@ -181,13 +184,16 @@ class Writer:
             )
         return self.transcoded[rpc]
 
-    def _denials(self, template: Template, allowed: Collection[str]) -> Iterator[bytes]:
+    def _denial(self, template: Template, allowed: Collection[str]) -> tree.Denial | None:
         """The 405 of a template. `allowed` are its methods and those of wider templates, which its paths have too."""
-        if ANY_METHOD not in allowed:
-            allowing = allow(", ".join(sorted(allowed)))
-            what = answer(405, UNKNOWN_METHOD.format(template=template.text))
+        if ANY_METHOD in allowed:
+            return None
+        methods = ", ".join(sorted(allowed))
+        if methods not in self.denials:
             but_options = self._method("OPTIONS", other_than=True) if self.settings.cors_preset else b""
-            yield but_options + self._refusal(what) + allowing
+            refusal = self._refusal(answer(405, UNKNOWN_METHOD.format(methods=methods)))
+            self.denials[methods] = self.share + but_options + refusal + allow(methods)
+        return tree.Denial(self._regex(template), self.denials[methods])
 
     def _refusal(self, answer: DirectResponseAction) -> bytes:
         return serialised(Route(direct_response=answer)) + self.nobody
