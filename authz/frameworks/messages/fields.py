@@ -1,0 +1,277 @@
+"""Fields: what a message may hold under one name, and how a value is checked when it is assigned.
+
+A field reads as a descriptor without `__set__`: values that are set lie in the message's own dictionary, which Python
+looks at first, so only reading an unset field costs a call. Assigning goes through the message, which asks the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, SupportsIndex
+
+from authz.frameworks.messages.enums import Variant
+from authz.frameworks.messages.errors import (
+    FieldDefinitionError,
+    InvalidDefaultError,
+    InvalidNumberError,
+    InvalidVariantError,
+    ValidationError,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from authz.frameworks.messages.message import Message
+
+MAX_FIELD_NUMBER: Final = (1 << 29) - 1
+FIRST_RESERVED_FIELD_NUMBER: Final = 19000
+LAST_RESERVED_FIELD_NUMBER: Final = 19999
+
+RANGES: Final = {
+    Variant.INT32: (-(1 << 31), (1 << 31) - 1),
+    Variant.SINT32: (-(1 << 31), (1 << 31) - 1),
+    Variant.UINT32: (0, (1 << 32) - 1),
+    Variant.INT64: (-(1 << 63), (1 << 63) - 1),
+    Variant.SINT64: (-(1 << 63), (1 << 63) - 1),
+    Variant.UINT64: (0, (1 << 64) - 1),
+}
+
+
+class Field:
+    """One field: `StringField(1, required=True)`. Subclasses say which values fit."""
+
+    VARIANTS: ClassVar[tuple[Variant, ...]] = ()
+    """The first is the default."""
+    takes: ClassVar[str] = "a value"
+    """In errors: what fits."""
+    type: Any = object
+    """The Python type of a value."""
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        required: bool = False,
+        repeated: bool = False,
+        variant: Variant | None = None,
+        default: Any = None,
+    ) -> None:
+        self.number = _checked_number(number)
+        self.required = required
+        self.repeated = repeated
+        self.variant = self._checked_variant(variant)
+        self.name: str | None = None
+        """Given by the message class that holds the field."""
+        self.owner: type[Message] | None = None
+        if required and repeated:
+            raise FieldDefinitionError(f"{self}: a field is required or repeated, not both")
+        if repeated and default is not None:
+            raise FieldDefinitionError(f"{self}: a repeated field has no default")
+        self._default = default if default is None else self._checked_default(default)
+
+    def _checked_variant(self, variant: Variant | None) -> Variant:
+        if variant is None:
+            return self.VARIANTS[0]
+        if variant not in self.VARIANTS:
+            allowed = ", ".join(map(str, self.VARIANTS))
+            raise InvalidVariantError(
+                f"{type(self).__name__}({self.number}): the variant {variant} is none of {allowed}"
+            )
+        return variant
+
+    def _checked_default(self, default: Any) -> Any:
+        try:
+            return self.validate_element(default)
+        except ValidationError as error:
+            raise InvalidDefaultError(f"{self}: the default does not fit: {error}") from error
+
+    @property
+    def default(self) -> Any:
+        """What reading gives while nothing is set."""
+        return self._default
+
+    def validate_element(self, value: Any) -> Any:
+        """One value, as it will be kept.
+
+        Raises:
+            ValidationError: it does not fit.
+        """
+        raise self.unfit(value)
+
+    def validate(self, value: Any) -> Any:
+        """What is assigned, as it will be kept: a list of elements for a repeated field."""
+        return FieldList(self, value) if self.repeated else self.validate_element(value)
+
+    def unfit(self, value: object) -> ValidationError:
+        """The error for a value that is not what the field takes."""
+        return ValidationError(f"{self} takes {self.takes}, not {shown(value)}")
+
+    def bind(self, owner: type[Message], name: str) -> None:
+        """Gives the field to the message class that it was written in."""
+        self.owner, self.name = owner, name
+
+    def copied(self, number: int | None = None) -> Self:
+        """The same field for another message class, under another number if one is given."""
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__, name=None, owner=None)
+        if number is not None:
+            copied.number = _checked_number(number)
+        return copied
+
+    def message_definition(self) -> type[Message] | None:
+        """The message class that holds the field."""
+        return self.owner
+
+    def __get__(self, message: Message | None, owner: type | None = None) -> Any:
+        if message is None:
+            return self
+        if self.repeated:
+            return message.__dict__.setdefault(self.name, FieldList(self, ()))
+        return self.default
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...] | str:
+        if self.owner is None:
+            return super().__reduce__()
+        return getattr, (self.owner, self.name)
+
+    def __str__(self) -> str:
+        place = f"{self.owner.__name__}.{self.name}" if self.owner else f"{self.number}"
+        return f"{type(self).__name__} {place}"
+
+
+def _checked_number(number: object) -> int:
+    if type(number) is not int or not 1 <= number <= MAX_FIELD_NUMBER:
+        raise InvalidNumberError(f"a field's number is from 1 to {MAX_FIELD_NUMBER}, not {shown(number)}")
+    if FIRST_RESERVED_FIELD_NUMBER <= number <= LAST_RESERVED_FIELD_NUMBER:
+        raise InvalidNumberError(
+            f"the field number {number} is reserved, as all of {FIRST_RESERVED_FIELD_NUMBER} to {LAST_RESERVED_FIELD_NUMBER}"
+        )
+    return number
+
+
+class FieldList(list[Any]):
+    """The values of a repeated field; whatever is put in is checked as an assignment would be."""
+
+    __slots__ = ("field",)
+
+    def __init__(self, field: Field, values: Iterable[Any]) -> None:
+        if not isinstance(values, list | tuple):
+            raise ValidationError(f"{field} is repeated and takes a list or a tuple, not {shown(values)}")
+        self.field = field
+        super().__init__(self._checked(values))
+
+    @classmethod
+    def trusted(cls, field: Field, values: Iterable[Any]) -> FieldList:
+        """A list of values that have been checked."""
+        made = cls.__new__(cls)
+        made.field = field
+        list.extend(made, values)
+        return made
+
+    def _element(self, value: Any) -> Any:
+        if value is None:
+            raise ValidationError(f"{self.field} is repeated; None cannot be one of its values")
+        return self.field.validate_element(value)
+
+    def _checked(self, values: Iterable[Any]) -> list[Any]:
+        return [self._element(value) for value in values]
+
+    def append(self, value: Any) -> None:
+        super().append(self._element(value))
+
+    def insert(self, index: SupportsIndex, value: Any) -> None:
+        super().insert(index, self._element(value))
+
+    def extend(self, values: Iterable[Any]) -> None:
+        super().extend(self._checked(values))
+
+    def __iadd__(self, values: Iterable[Any]) -> Self:  # type: ignore[override,misc]  # list's takes the same
+        self.extend(values)
+        return self
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        super().__setitem__(index, self._checked(value) if isinstance(index, slice) else self._element(value))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FieldList.trusted, (self.field, list(self))
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        return self.__reduce__()
+
+    def __copy__(self) -> FieldList:
+        return FieldList.trusted(self.field, self)
+
+
+class StringField(Field):
+    """Text."""
+
+    VARIANTS = (Variant.STRING,)
+    takes = "text (str)"
+    type = str
+
+    def validate_element(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value
+        raise self.unfit(value)
+
+
+class BytesField(Field):
+    """Bytes; base64 in JSON."""
+
+    VARIANTS = (Variant.BYTES,)
+    takes = "bytes"
+    type = bytes
+
+    def validate_element(self, value: Any) -> Any:
+        if isinstance(value, bytes):
+            return value
+        raise self.unfit(value)
+
+
+class BooleanField(Field):
+    """True or False."""
+
+    VARIANTS = (Variant.BOOL,)
+    takes = "True or False"
+    type = bool
+
+    def validate_element(self, value: Any) -> Any:
+        if value is True or value is False:
+            return value
+        raise self.unfit(value)
+
+
+class IntegerField(Field):
+    """An integer within its variant's range; 64 bits are text in JSON."""
+
+    VARIANTS = (Variant.INT64, Variant.INT32, Variant.UINT32, Variant.UINT64, Variant.SINT32, Variant.SINT64)
+    takes = "an integer"
+    type = int
+
+    def validate_element(self, value: Any) -> Any:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.unfit(value)
+        low, high = RANGES[self.variant]
+        if low <= value <= high:
+            return value
+        raise ValidationError(f"{self}: {self.variant} holds {low} to {high}, not {shown(value)}")
+
+
+class FloatField(Field):
+    """A number; an integer becomes one."""
+
+    VARIANTS = (Variant.DOUBLE, Variant.FLOAT)
+    takes = "a number"
+    type = float
+
+    def validate_element(self, value: Any) -> Any:
+        if isinstance(value, float):
+            return value
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.unfit(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise self.unfit(value) from None
