@@ -23,7 +23,7 @@ class DateTimeMessage(Message):
 class DateTimeField(MessageField):
     """A `datetime.datetime`."""
 
-    type = datetime  # type: ignore[assignment]  # what values are; what carries them is message_type
+    type = datetime  # what values are; what carries them is message_type
 
     def __init__(
         self, number: int, *, required: bool = False, repeated: bool = False, variant: Variant | None = None
@@ -35,7 +35,7 @@ class DateTimeField(MessageField):
         """The class of the message that carries the value."""
         return DateTimeMessage
 
-    def validate_element(self, value: Any) -> Any:
+    def _fit(self, value: Any) -> Any:
         if isinstance(value, datetime):
             return value
         raise ValidationError(f"{self} takes a datetime, not {shown(value)}")

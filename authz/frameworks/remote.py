@@ -135,6 +135,7 @@ class Factory(Generic[S]):
     kwargs: Mapping[str, Any]
 
     def __call__(self) -> S:
+        """A new instance."""
         return self.service_class(*self.args, **self.kwargs)
 
 

@@ -1,6 +1,5 @@
-"""What declaring or filling a message raises.
+"""What declaring or filling a message raises; all are children of `Error`.
 
-Error
 ├── EnumDefinitionError, MessageDefinitionError, DuplicateNumberError   a class that cannot be
 ├── FieldDefinitionError: InvalidNumberError, InvalidVariantError, InvalidDefaultError
 ├── DefinitionNotFoundError   a class named by text is nowhere

@@ -80,7 +80,7 @@ class Field:
 
     def _checked_default(self, default: Any) -> Any:
         try:
-            return self.validate_element(default)
+            return self._fit(default)
         except ValidationError as error:
             raise InvalidDefaultError(f"{self}: the default does not fit: {error}") from error
 
@@ -95,11 +95,15 @@ class Field:
         Raises:
             ValidationError: it does not fit.
         """
+        return self._fit(value)
+
+    def _fit(self, value: Any) -> Any:
+        """What `validate_element` does, for each kind of field."""
         raise self.unfit(value)
 
     def validate(self, value: Any) -> Any:
         """What is assigned, as it will be kept: a list of elements for a repeated field."""
-        return FieldList(self, value) if self.repeated else self.validate_element(value)
+        return FieldList(self, value) if self.repeated else self._fit(value)
 
     def unfit(self, value: object) -> ValidationError:
         """The error for a value that is not what the field takes."""
@@ -125,7 +129,7 @@ class Field:
         if message is None:
             return self
         if self.repeated:
-            return message.__dict__.setdefault(self.name, FieldList(self, ()))
+            return message.__dict__.setdefault(str(self.name), FieldList(self, ()))
         return self.default
 
     def __deepcopy__(self, memo: object) -> Self:
@@ -146,7 +150,8 @@ def _checked_number(number: object) -> int:
         raise InvalidNumberError(f"a field's number is from 1 to {MAX_FIELD_NUMBER}, not {shown(number)}")
     if FIRST_RESERVED_FIELD_NUMBER <= number <= LAST_RESERVED_FIELD_NUMBER:
         raise InvalidNumberError(
-            f"the field number {number} is reserved, as all of {FIRST_RESERVED_FIELD_NUMBER} to {LAST_RESERVED_FIELD_NUMBER}"
+            f"the field number {number} is reserved, as all from {FIRST_RESERVED_FIELD_NUMBER} "
+            f"to {LAST_RESERVED_FIELD_NUMBER}"
         )
     return number
 
@@ -179,15 +184,18 @@ class FieldList(list[Any]):
         return [self._element(value) for value in values]
 
     def append(self, value: Any) -> None:
+        """Adds a value at the end."""
         super().append(self._element(value))
 
     def insert(self, index: SupportsIndex, value: Any) -> None:
+        """Puts a value before another."""
         super().insert(index, self._element(value))
 
     def extend(self, values: Iterable[Any]) -> None:
+        """Adds several values."""
         super().extend(self._checked(values))
 
-    def __iadd__(self, values: Iterable[Any]) -> Self:  # type: ignore[override,misc]  # list's takes the same
+    def __iadd__(self, values: Iterable[Any]) -> Self:  # type: ignore[misc]  # list's takes the same
         self.extend(values)
         return self
 
@@ -211,7 +219,7 @@ class StringField(Field):
     takes = "text (str)"
     type = str
 
-    def validate_element(self, value: Any) -> Any:
+    def _fit(self, value: Any) -> Any:
         if isinstance(value, str):
             return value
         raise self.unfit(value)
@@ -224,7 +232,7 @@ class BytesField(Field):
     takes = "bytes"
     type = bytes
 
-    def validate_element(self, value: Any) -> Any:
+    def _fit(self, value: Any) -> Any:
         if isinstance(value, bytes):
             return value
         raise self.unfit(value)
@@ -237,7 +245,7 @@ class BooleanField(Field):
     takes = "True or False"
     type = bool
 
-    def validate_element(self, value: Any) -> Any:
+    def _fit(self, value: Any) -> Any:
         if value is True or value is False:
             return value
         raise self.unfit(value)
@@ -250,7 +258,7 @@ class IntegerField(Field):
     takes = "an integer"
     type = int
 
-    def validate_element(self, value: Any) -> Any:
+    def _fit(self, value: Any) -> Any:
         if not isinstance(value, int) or isinstance(value, bool):
             raise self.unfit(value)
         low, high = RANGES[self.variant]
@@ -266,7 +274,7 @@ class FloatField(Field):
     takes = "a number"
     type = float
 
-    def validate_element(self, value: Any) -> Any:
+    def _fit(self, value: Any) -> Any:
         if isinstance(value, float):
             return value
         if not isinstance(value, int) or isinstance(value, bool):

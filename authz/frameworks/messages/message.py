@@ -16,6 +16,7 @@ class MessageMeta(type):
     """Reads a class body once: tables of its fields by name, in the order of their numbers. Frozen afterwards."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any], **arguments: Any) -> MessageMeta:
+        """The class of a body; Message itself is the one without bases."""
         if bases and [base.__bases__ for base in bases if isinstance(base, MessageMeta)] != [(object,)] * len(bases):
             raise MessageDefinitionError(f"{name}: a message class is a child of messages.Message, and has no children")
         found: dict[str, Field] = {}
@@ -32,7 +33,7 @@ class MessageMeta(type):
     def _claim(cls, body: dict[str, Any]) -> None:
         for attribute, value in body.items():
             if isinstance(value, Field):
-                value.bind(cls, attribute)  # type: ignore[arg-type]  # every class of this metaclass is a Message
+                value.bind(cls, attribute)
             elif isinstance(value, type):
                 names.adopt(cls, attribute, value)
 

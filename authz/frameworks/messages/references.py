@@ -59,7 +59,7 @@ class EnumField(_ReferenceField):
         """In errors: what fits."""
         return f"a member of {self.type.__name__}"
 
-    def validate_element(self, value: Any) -> Any:
+    def _fit(self, value: Any) -> Any:
         if isinstance(value, self.type):
             return value
         raise self.unfit(value)
@@ -104,7 +104,7 @@ class MessageField(_ReferenceField):
         """The class of the message that carries the value."""
         return self.type
 
-    def validate_element(self, value: Any) -> Any:
+    def _fit(self, value: Any) -> Any:
         if isinstance(value, self.type):
             return value
         if isinstance(value, Mapping):
