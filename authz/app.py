@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import secrets
 import signal
 import tempfile
 import time
@@ -17,8 +18,9 @@ from typing import Any
 from authz import tls
 from authz.admin import deploy as deploying
 from authz.admin import keys as key_admin
+from authz.backend import serving
 from authz.cli import curl
-from authz.cli.runners import Screen, UpRequest
+from authz.cli.runners import Code, Screen, UpRequest
 from authz.demo import Sample
 from authz.demo import running as running_sample
 from authz.errors import AuthzError, RejectedError, StateError, UsageError
@@ -166,7 +168,8 @@ class Runners:
 
     def up(self, request: UpRequest, screen: Screen) -> int:
         """Deploy the files, run Envoy and the sidecar, until a signal comes or Envoy ends."""
-        return _run(_up(request, screen), request.settings)
+        job = _up_with(request.code, request, screen) if request.code else _up(request, screen)
+        return _run(job, request.settings)
 
     def serve(self, settings: Settings, screen: Screen) -> int:
         """Run the sidecar and the control plane; Envoy runs elsewhere."""
@@ -205,6 +208,29 @@ async def _until_signal(job: Coroutine[Any, Any, int]) -> int:
         if stopped.is_set():
             return 0
         raise
+
+
+async def _up_with(code: Code, request: UpRequest, screen: Screen) -> int:
+    """Serve code too, and end when either ends; the code last, so that what runs can end."""
+    settings = request.settings
+    secret = settings.gateway_secret or secrets.token_urlsafe(32)
+    screen.step(f"Starting {', '.join(code.words)}")
+    async with serving(code.words, code.directory, secret) as backend:
+        own = dataclasses.replace(settings, backend=backend.url, gateway_secret=secret)
+        jobs = {
+            asyncio.ensure_future(job)
+            for job in (_up(dataclasses.replace(request, settings=own), screen), backend.ended())
+        }
+        try:
+            await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for job in jobs:
+                job.cancel()
+            ends = await asyncio.gather(*jobs, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
+    return 0
 
 
 async def _up(request: UpRequest, screen: Screen, *, sample: Sample | None = None) -> int:

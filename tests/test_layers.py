@@ -23,7 +23,7 @@ LAYERS = {
     "check": 4, "quota": 4, "xds": 4, "frameworks": 4, "transport": 4,
     "rulebook": 3, "sources": 3, "store": 3,
     "model": 2,
-    "telemetry": 1, "proxy": 1, "tls": 1, "details": 1,
+    "telemetry": 1, "proxy": 1, "tls": 1, "details": 1, "backend": 1,
     "wire": 0, "settings": 0, "protobuf": 0, "futures": 0, "garbage": 0,
     "setting": -1,
     "errors": -2,  # what any module may raise, settings too
@@ -46,6 +46,7 @@ HOMES = {
     "click": {"cli/"},
     "rich": {"cli/"},
     "envoy_data_plane": {"xds/"},
+    "uvicorn": {"frameworks/__main__.py"},
 }
 
 

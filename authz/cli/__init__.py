@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from authz import __version__
-from authz.cli import consumers, deploy, envoy, explain, keys, openapi, quota, reference, rollouts, run
+from authz.cli import consumers, deploy, envoy, explain, frameworks, keys, openapi, quota, reference, rollouts, run
 from authz.cli.options import AS_JSON, Group
 from authz.cli.runners import Runners
 from authz.errors import AuthzError
@@ -78,6 +78,7 @@ for _command in (
     deploy.deploy,
     explain.explain,
     openapi.openapi,
+    frameworks.frameworks,
     envoy.envoy,
     keys.keys,
     consumers.consumers,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from authz.cli.frameworks import application_option, read_sources
 from authz.cli.options import (
     Command,
     data_dir_option,
@@ -32,10 +33,12 @@ COMES_BACK_WITH_1 = frozenset({"failed", "waiting", "superseded"})
         "authz deploy openapi.yaml",
         "authz deploy bookstore.proto openapi.yaml",
         "authz deploy shop.yaml pets.yaml --no-wait --json",
+        "authz deploy main:EchoApi,GreetApi --service api.example.com",
     ),
 )
 @files_argument
 @host_option
+@application_option
 @force_option
 @click.option("--wait/--no-wait", default=True, help="Wait until every running gateway serves it.  [on]")
 @click.option("--timeout", type=click.FloatRange(0), default=30.0, metavar="SECONDS", help="How long to wait.  [30]")
@@ -44,6 +47,7 @@ COMES_BACK_WITH_1 = frozenset({"failed", "waiting", "superseded"})
 def deploy(
     files: tuple[Path, ...],
     service: str,
+    application: Path,
     force: bool,
     wait: bool,
     timeout: float,
@@ -52,15 +56,16 @@ def deploy(
 ) -> int:
     """Make FILEs live on the running gateways.
 
-    FILEs are OpenAPI documents, .proto files or descriptor sets, and google.api.Service YAML files, in any order.
+    FILEs are OpenAPI documents, .proto files or descriptor sets, and google.api.Service YAML files, in any order; or
+    MODULE:CLASS, for the documents of classes that authz.frameworks decorates.
+
     Nothing restarts and no request is dropped. Prints what changed and `live`, or Envoy's own words if it refuses;
     then what was live before stays live and the exit code is 1. Mistakes in FILEs are told, change nothing, and exit
     with 2.
     """
     from authz.admin import deploy as deploying
-    from authz.sources import read_files
 
-    texts = read_files(files)
+    texts = read_sources(files, service, application).texts
     with opened(settings) as store:
         done = deploying.deploy(store, texts, service=service, force=force, now=time.time())
         if not as_json:

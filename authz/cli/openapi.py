@@ -1,4 +1,4 @@
-"""`authz openapi`: what is wrong in documents, what they mean, and how protos are one. Nothing is stored or runs."""
+"""`authz openapi`: what is wrong in documents, what they mean, and those of protos and classes. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from authz.cli.frameworks import application_option
 from authz.cli.options import Group, files_argument, host_option, json_flag, json_option
 from authz.errors import DocumentError, UsageError
 from authz.model.service import SourceText
 
 if TYPE_CHECKING:
+    from authz.frameworks.load import Written
     from authz.sources import Compiled
 
 
 @click.group(cls=Group)
 def openapi() -> None:
-    """Check OpenAPI files, show what they mean, and write those of protos."""
+    """Check OpenAPI files, show what they mean, and write those of protos and of Python classes."""
 
 
 @openapi.command(examples=("authz openapi lint openapi.yaml", "authz openapi lint api/*.yaml --json"))
@@ -120,6 +122,79 @@ def from_proto(
         print(text, end="")
     else:
         _write(output, text)
+
+
+@openapi.command(
+    "from-python",
+    examples=(
+        "authz openapi from-python main:EchoApi --hostname api.example.com > openapi.json",
+        "authz openapi from-python main:EchoApi,GreetApi --version 3 --output documents/",
+        "authz openapi from-python main --application src --json",
+    ),
+)
+@click.argument("words", nargs=-1, required=True, metavar="MODULE[:NAME,...]...")
+@click.option("--hostname", metavar="HOST", help="The host of APIs that name none.")
+@click.option(
+    "--version",
+    type=click.Choice(("2", "3", "2.0", "3.1")),
+    default="2",
+    show_default=True,
+    help="The version of OpenAPI to write: 2.0 or 3.1.",
+)
+@click.option("--output", metavar="PATH|DIR", help="Write to this file, or into this directory.")
+@application_option
+@click.option("--api-name", is_flag=True, help="Write x-google-api-name, for several APIs of one host.")
+@json_flag("Print JSON: the document, or which files were written; errors too.")
+def from_python(
+    words: tuple[str, ...],
+    hostname: str | None,
+    version: str,
+    output: str | None,
+    application: Path,
+    api_name: bool,
+    as_json: bool,
+) -> None:
+    """Write the OpenAPI documents of classes that authz.frameworks decorates.
+
+    Imports MODULE and writes a document for each API and version of the NAMEs: classes, API objects or apps; without
+    a NAME, of all that the module declares. One document goes to standard output, several go into files of the
+    directory, under the names that endpointscfg gave them: echov1openapi.json. Files there are written over.
+
+    The documents can be deployed as they are. If several of one host would have one API name, each is given its own.
+    """
+    from authz.cli import screen
+    from authz.frameworks.load import documents, load
+
+    things = load(words, application)
+    made = documents(
+        things,
+        version="2.0" if version.startswith("2") else "3.1",
+        hostname=hostname,
+        api_name=api_name,
+        place=application,
+    )
+    if output is None and len(made) == 1:
+        print(made[0].text, end="")
+        return
+    files = _files(made, output)
+    for one, file in zip(made, files, strict=True):
+        _write(file, one.text)
+    if as_json:
+        rows = zip(made, files, strict=True)
+        screen.print_json([{"api": d.api.name, "version": d.api.version, "file": str(f)} for d, f in rows])
+
+
+def _files(made: Sequence[Written], output: str | None) -> list[Path]:
+    """Where each document goes: into a directory, which is made, unless there is one document and a file is named."""
+    directory = Path(output or "")
+    if output and len(made) == 1 and not directory.is_dir() and not output.endswith("/"):
+        return [directory]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "Several documents go into a directory: name one with --output."
+        raise UsageError(f"{directory} cannot be a directory: {error.strerror}", hint) from None
+    return [directory / one.file for one in made]
 
 
 def _check_output(path: Path, files: Sequence[Path], *, force: bool) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from authz.cli.frameworks import application_option, read_sources
 from authz.cli.options import Command, files_argument, force_option, host_option, json_option, settings_options
-from authz.cli.runners import Runners, Screen, UpRequest
+from authz.cli.runners import Code, Runners, Screen, UpRequest
 from authz.errors import AuthzError
 from authz.settings import Settings
 
@@ -18,28 +20,44 @@ from authz.settings import Settings
     examples=(
         "authz up openapi.yaml --backend http://127.0.0.1:9000",
         "authz up shop.yaml pets.yaml --port 8443 --tls-self-signed",
+        "authz up main:EchoApi",
         "authz up openapi.yaml --json | jq -r 'select(.event == \"ready\").url'",
     ),
 )
 @files_argument
 @host_option
+@application_option
 @force_option
 @json_option
 @settings_options("backend", "port", "host", "data_dir")
-@click.pass_obj
-def up(runners: Runners, files: tuple[Path, ...], service: str, force: bool, as_json: bool, settings: Settings) -> int:
+@click.pass_context
+def up(
+    context: click.Context,
+    files: tuple[Path, ...],
+    service: str,
+    application: Path,
+    force: bool,
+    as_json: bool,
+    settings: Settings,
+) -> int:
     """Deploy FILEs and run a gateway that guards them.
 
-    FILEs are OpenAPI documents, .proto files or descriptor sets, and google.api.Service YAML files, in any order.
+    FILEs are OpenAPI documents, .proto files or descriptor sets, and google.api.Service YAML files, in any order; or
+    MODULE:CLASS, for classes that authz.frameworks decorates. Their documents are written, and without --backend they
+    are served too, in a process of their own that knows the gateway by a secret.
+
     Starts Envoy and the process that answers its questions, prints what is guarded and how, and says `ready` when
     requests are answered. If the API needs keys and there is none, one is made and shown once. `authz deploy` changes
     what runs without a restart.
     """
 
     def start(screen: Screen) -> int:
-        from authz.sources import read_files
+        sources = read_sources(files, service, application)
+        code = Code(sources.words, application) if sources.words and not has_backend else None
+        runners: Runners = context.obj
+        return runners.up(UpRequest(sources.texts, service, settings, force, code), screen)
 
-        return runners.up(UpRequest(read_files(files), service, settings, force), screen)
+    has_backend = context.params["backend"] is not None or "AUTHZ_BACKEND" in os.environ
 
     return _run(start, as_json=as_json)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from authz.errors import AuthzError
@@ -17,13 +18,25 @@ from authz.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
+class Code:
+    """Decorated classes that `authz up` serves itself, `MODULE:CLASS` each, and where their modules are."""
+
+    words: tuple[str, ...]
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
 class UpRequest:
-    """What `authz up` was asked: files already read, not yet compiled. `service` names the host when no file does."""
+    """What `authz up` was asked: files already read, not yet compiled. `service` names the host when no file does.
+
+    `code` is what is served as the backend; None where there is one.
+    """
 
     texts: tuple[SourceText, ...]
     service: str
     settings: Settings
     force: bool = False
+    code: Code | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,88 @@
+"""`authz frameworks`; and decorated classes where documents are taken: another process writes theirs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from authz.cli.options import Group
+from authz.errors import StateError, UsageError
+from authz.model.service import SourceText
+
+HOME = "localhost"
+"""The service of classes that name no host, where none is given: they are tried out."""
+
+_DOCUMENTS = frozenset({".yaml", ".yml", ".json", ".proto", ".pb", ".protoset", ".binpb", ".desc"})
+
+application_option = click.option(
+    "--application",
+    metavar="DIR",
+    default=Path(),
+    type=click.Path(path_type=Path),
+    help="Where MODULEs are looked for first.  [.]",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a command was given: texts, those of decorated classes among them, and the words that name these."""
+
+    texts: tuple[SourceText, ...]
+    words: tuple[str, ...]
+
+
+def read_sources(files: Sequence[Path], service: str, application: Path) -> Sources:
+    """The documents among `files` as they are, and those that `MODULE:CLASS` means as another process writes them.
+
+    Raises:
+        UsageError: a file cannot be read, or there is no API in a module.
+    """
+    from authz.sources import read_files
+
+    words = tuple(str(file) for file in files if _is_module(file))
+    texts = read_files([file for file in files if str(file) not in words])
+    return Sources((*texts, *_written(words, service or HOME, application)), words)
+
+
+def _is_module(file: Path) -> bool:
+    if file.suffix == ".py":
+        where = f" --application {file.parent}" if file.parent != Path() else ""
+        raise UsageError(f"{file} is no document", f"Name its module: {file.stem} or {file.stem}:CLASS{where}.")
+    if file.suffix in _DOCUMENTS or file.exists():
+        return False
+    from authz.frameworks.load import is_word
+
+    return is_word(str(file))
+
+
+def _written(words: Sequence[str], hostname: str, application: Path) -> tuple[SourceText, ...]:
+    if not words:
+        return ()
+    line = [
+        sys.executable, "-m", "authz.frameworks", "write", *words,
+        "--application", str(application), "--hostname", hostname, "--json",
+    ]  # fmt: skip
+    # Its standard input stays open as long as this process lives.
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - this Python
+        out, code = process.stdout.read() if process.stdout else b"", process.wait()
+    said = json.loads(out) if out else {}
+    if "error" in said:
+        raise UsageError(said["error"], said["remedy"])
+    if "documents" not in said:
+        message = f"{', '.join(words)}: the process ended with exit code {code} before it had written"
+        raise StateError(message, "Its output above says why.")
+    return tuple(SourceText(one["file"], one["text"]) for one in said["documents"])
+
+
+# -- the commands -----------------------------------------------------------------------------------------------------
+
+
+@click.group(cls=Group)
+def frameworks() -> None:
+    """Endpoints Frameworks: what old code needs to run here."""

@@ -1,0 +1,11 @@
+"""User code, named on a command line, made into documents and things that can be served.
+
+Only short processes of the user's own import this: the gateway never runs his code. What is wrong in that code is
+told as its file, its line and its own words, without a traceback of ours.
+"""
+
+from authz.frameworks.load.faults import told
+from authz.frameworks.load.files import Written, documents
+from authz.frameworks.load.names import is_word, load
+
+__all__ = ["Written", "documents", "is_word", "load", "told"]
