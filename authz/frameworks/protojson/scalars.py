@@ -56,7 +56,7 @@ class Unfit(Exception):  # noqa: N818  # raised and caught inside this room; a v
 
 def unfit(expected: str, value: object) -> Unfit:
     """The error for a value that is no `expected`."""
-    found = {dict: "an object", list: "a list"}.get(type(value)) or cut(json.dumps(value))
+    found = "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else cut(json.dumps(value))
     return Unfit(f"Expected {expected}, found {found}.")
 
 
