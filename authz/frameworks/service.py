@@ -75,6 +75,8 @@ class Parameter:
     required: bool = False
     repeated: bool = False
     description: str = ""
+    full: JsonSchema | None = None
+    """The whole schema, array and all, where OpenAPI 3.1 can say more than `schema` and `repeated` do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
