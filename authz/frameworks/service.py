@@ -25,8 +25,10 @@ class Definitions(Protocol):
     def version(self) -> Version:
         """The dialect."""
 
-    def ref(self, name: str, write: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def ref(self, name: str, write: Callable[[], dict[str, Any]], shape: object = None) -> dict[str, Any]:
         """`{"$ref": …}` to the schema named so; `write` is called for it once, and may itself refer to any name.
+
+        `shape` is what has the schema, such as its class: another one cannot have the name too.
 
         Raises:
             ApiConfigurationError: another shape has this name.
