@@ -296,6 +296,7 @@ SPOOFED = {
     "X-Envoy-Internal": "true",
     "X-Envoy-External-Address": "10.0.0.1",
     "X-Forwarded-Client-Cert": "Hash=abc",
+    "X-Authz-Gateway-Secret": "a guess",
 }
 
 

@@ -526,6 +526,12 @@ def test_what_is_no_header_is_an_error(text: str) -> None:
         table(an_operation("GET /a"), append_response_headers=(text,))
 
 
+@pytest.mark.parametrize("text", ["two words", "line\nbreak", "tab\t", " ", "sécret"])
+def test_a_secret_that_is_no_header_is_an_error(text: str) -> None:
+    with pytest.raises(UsageError, match="gateway_secret cannot stand in a header"):
+        table(an_operation("GET /a"), gateway_secret=text)
+
+
 async def test_transport_security_is_said_by_operations_only(start: Start) -> None:
     async with start(live(a_config(an_operation("GET /a"))), strict_transport_security=True) as gateway:
         assert (await gateway.get("/a")).header("strict-transport-security") == routes.HSTS
