@@ -1,0 +1,144 @@
+"""Which method a path means: constants before variables, from the left, across all APIs of a server.
+
+It knows paths and verbs, and nothing of what is behind a route. The gateway routes by the same rules: a template with
+`:verb` beats the same one without, and no variable holds a slash or is empty.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+from urllib.parse import unquote
+
+from authz.frameworks.exceptions import ApiConfigurationError
+
+T = TypeVar("T")
+
+_VARIABLE: Final = re.compile(r"\{([^{}]+)\}(:[^{}]*)?")
+_RESERVED: Final = re.compile(r"[/?#\[\]{}]")
+_NOTHING: Final[Mapping[str, str]] = {}
+
+
+class _Leaf(Generic[T]):
+    __slots__ = ("target", "template", "variables")
+
+    def __init__(self, target: T, template: str, variables: tuple[tuple[int, str, int], ...]) -> None:
+        self.target = target
+        self.template = template
+        self.variables = variables
+        """Which segment, its name, and how many characters of `:verb` follow it."""
+
+
+class _Node(Generic[T]):
+    __slots__ = ("constants", "leaves", "variable", "verbs")
+
+    def __init__(self) -> None:
+        self.constants: dict[str, _Node[T]] = {}
+        self.verbs: dict[str, _Node[T]] = {}
+        self.variable: _Node[T] | None = None
+        self.leaves: dict[str, _Leaf[T]] = {}
+
+    def verb(self, suffix: str) -> _Node[T]:
+        """Where a variable with `:verb` leads; the longest suffix is tried first."""
+        self.verbs.setdefault(suffix, _Node())
+        self.verbs = dict(sorted(self.verbs.items(), key=lambda one: -len(one[0])))
+        return self.verbs[suffix]
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """What a path and a verb mean, with the values of the path's variables."""
+
+    target: T
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherVerbs:
+    """The path is known, the verb is not: these are."""
+
+    allowed: tuple[str, ...]
+
+
+class Router(Generic[T]):
+    """Templates, and what they lead to. Compiled as they are added; looked up by any number of threads."""
+
+    def __init__(self) -> None:
+        self._root: _Node[T] = _Node()
+        self._constant: dict[str, dict[str, Found[T]]] = {}
+
+    def add(self, verb: str, template: str, target: T) -> None:
+        """One route.
+
+        Raises:
+            ApiConfigurationError: something else is there.
+        """
+        node, variables = self._root, []
+        for index, segment in enumerate(_segments(template)):
+            if (match := _VARIABLE.fullmatch(segment)) is None:
+                node = node.constants.setdefault(segment, _Node())
+                continue
+            name, suffix = match[1], match[2] or ""
+            variables.append((index, name, len(suffix)))
+            if suffix:
+                node = node.verb(suffix)
+            else:
+                node.variable = node.variable or _Node()
+                node = node.variable
+        if verb in node.leaves:
+            raise ApiConfigurationError(f"{verb} {template} and {verb} {node.leaves[verb].template} are one URL")
+        node.leaves[verb] = _Leaf(target, template, tuple(variables))
+        if not variables:
+            self._constant.setdefault("/" + "/".join(_segments(template)), {})[verb] = Found(target, _NOTHING)
+
+    def find(self, verb: str, path: str, raw: str | None = None) -> Found[T] | OtherVerbs | None:
+        """What `verb path` means; None: no template is like the path.
+
+        `path` is decoded; `raw` is as it came, where the server tells, so that `%2F` does not pass for a slash nor
+        `%2B` for the space that a `+` is.
+
+        Raises:
+            UnicodeDecodeError: the path is not UTF-8.
+        """
+        escaped = raw is not None and "%" in raw
+        if not escaped and (known := self._constant.get(path)) and (found := known.get(verb)):
+            return found
+        parts = _segments(raw if escaped and raw is not None else path)
+        read = _unescaped if escaped else str
+        allowed: set[str] = set()
+        for leaves in _leaves(self._root, [read(part) for part in parts], 0):
+            if leaf := leaves.get(verb):
+                values = {name: read(parts[at].replace("+", " ")) for at, name, _ in leaf.variables}
+                return Found(leaf.target, {name: values[name][: -cut or None] for _, name, cut in leaf.variables})
+            allowed.update(leaves)
+        return OtherVerbs(tuple(sorted(allowed))) if allowed else None
+
+
+def _segments(path: str) -> list[str]:
+    """Without the slash that leads, and without one that trails."""
+    return path.removeprefix("/").removesuffix("/").split("/")
+
+
+def _unescaped(part: str) -> str:
+    return unquote(part, errors="strict")
+
+
+def _leaves(node: _Node[T], names: list[str], at: int) -> Iterator[dict[str, _Leaf[T]]]:
+    """All that the path matches, the best first. No node is visited twice, however the templates are made."""
+    if at == len(names):
+        if node.leaves:
+            yield node.leaves
+        return
+    name = names[at]
+    if constant := node.constants.get(name):
+        yield from _leaves(constant, names, at + 1)
+    if not name or _RESERVED.search(name):
+        return
+    if at == len(names) - 1:
+        for suffix, verb in node.verbs.items():
+            if name.endswith(suffix) and len(name) > len(suffix):
+                yield from _leaves(verb, names, at + 1)
+    if node.variable:
+        yield from _leaves(node.variable, names, at + 1)
