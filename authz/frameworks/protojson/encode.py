@@ -66,10 +66,11 @@ def writer(message: type[Message]) -> Callable[[Message], dict[str, Any]]:
 
 
 def _write_list(data: dict[str, Any], name: str, write: _Writer | None) -> None:
-    if not data[name]:
+    values = data[name]
+    if not values:
         del data[name]
-    elif write is not None:
-        data[name] = [write(value) for value in data[name]]
+    else:
+        data[name] = list(values) if write is None else [write(value) for value in values]
 
 
 def _base64(value: bytes) -> str:
