@@ -46,6 +46,12 @@ HOMES = {
     "click": {"cli/"},
     "rich": {"cli/"},
     "envoy_data_plane": {"xds/"},
+    "pydantic": {"frameworks/typed/"},
+    "pydantic_core": {"frameworks/typed/"},
+    "fastapi": {"frameworks/adapters/"},
+    "flask": {"frameworks/adapters/"},
+    "starlette": {"frameworks/adapters/"},
+    "werkzeug": {"frameworks/adapters/"},
     "uvicorn": {"frameworks/__main__.py"},
 }
 
