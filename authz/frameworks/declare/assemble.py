@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from authz.frameworks.declare import collisions, names
-from authz.frameworks.declare.api import ApiDecorator, ApiInfo
+from authz.frameworks.declare.classes import ApiDecorator, ApiInfo
 from authz.frameworks.declare.describe import described
 from authz.frameworks.declare.schema import doc
 from authz.frameworks.exceptions import ApiConfigurationError

@@ -17,18 +17,19 @@ class Remote(RemoteMethod):
     """A method's `remote`. Messages that are given by name are looked up when they are first asked for."""
 
     __slots__ = ("_messages",)
+    _messages: list[type[Message] | str]
 
     def __init__(self, method: Callable[..., Any], request: type[Message] | str, response: type[Message] | str) -> None:
         object.__setattr__(self, "method", method)
         object.__setattr__(self, "_messages", [request, response])
 
     @property
-    def request_type(self) -> type[Message]:  # type: ignore[override]  # it is only read
+    def request_type(self) -> type[Message]:
         """What the method takes."""
         return self._resolved(0)
 
     @property
-    def response_type(self) -> type[Message]:  # type: ignore[override]  # it is only read
+    def response_type(self) -> type[Message]:
         """What the method gives."""
         return self._resolved(1)
 
@@ -36,9 +37,9 @@ class Remote(RemoteMethod):
         return f"Remote({self.method.__qualname__})"
 
     def _resolved(self, index: int) -> type[Message]:
-        found = self._messages[index]
-        if isinstance(found, str):
-            found = self._messages[index] = _named(found, self.method)
+        given = self._messages[index]
+        found = _named(given, self.method) if isinstance(given, str) else given
+        self._messages[index] = found
         return found
 
 

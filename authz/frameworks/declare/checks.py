@@ -27,6 +27,7 @@ from authz.frameworks.types import (
 Audiences: TypeAlias = tuple[str, ...] | Mapping[str, tuple[str, ...]]
 _MOST_DISPLAY = 40
 _VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_SCHEME = re.compile(r"[A-Za-z0-9._-]+")
 _PLAIN = re.compile(r"[A-Za-z0-9._~!$&'()+,;=@-]+")
 
 
@@ -133,7 +134,7 @@ def auth_level(place: str, value: Any) -> int | None:
     """A member of AUTH_LEVEL, or None."""
     if value is not None and (isinstance(value, bool) or value not in list(AUTH_LEVEL)):
         raise wrong(place, "auth_level", "a member of AUTH_LEVEL", value)
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def record(place: str, argument: str, value: Any, kind: type) -> Any:
@@ -159,8 +160,9 @@ def _issuer(place: str, name: Any, issuer: Any) -> None:
         raise wrong(place, f"issuers[{name!r}]", "an Issuer under a string", issuer)
     needed(place, f"issuers[{name!r}].issuer", issuer.issuer)
     text(place, f"issuers[{name!r}].jwks_uri", issuer.jwks_uri)
-    if name == "api_key":
-        message = f"{place}: issuers has the name 'api_key', which documents use for API keys; choose another one"
+    if name == "api_key" or not _SCHEME.fullmatch(name):
+        what = "which documents use for API keys" if name == "api_key" else "which cannot name a security scheme"
+        message = f"{place}: issuers has the name {name!r}, {what}; choose another one of letters, digits, and -._"
         raise ApiConfigurationError(message)
 
 

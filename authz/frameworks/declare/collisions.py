@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from authz.frameworks.declare import paths
+from authz.frameworks.document.security import accepted
 from authz.frameworks.exceptions import ApiConfigurationError
 from authz.frameworks.service import Api, Method
 
@@ -14,6 +15,7 @@ def check(apis: Sequence[Api]) -> None:
 
     Raises:
         ApiConfigurationError: with the classes and methods.
+        TypeError: audiences of an issuer that the API does not have.
     """
     _check_versions(apis)
     ids: dict[str, Method] = {}
@@ -30,6 +32,7 @@ def check(apis: Sequence[Api]) -> None:
         if other is not method:
             message = f"{_name(other)} and {_name(method)} are served at {method.http_method} {path} both"
             raise ApiConfigurationError(message)
+        accepted(api, method)
     _check_metrics(apis)
 
 

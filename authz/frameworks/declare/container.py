@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import Any
+from typing import Any, cast
 
 from authz.frameworks import message_types, messages
 from authz.frameworks.declare import checks
+from authz.frameworks.messages.message import MessageMeta
 
 
 class ResourceContainer:
@@ -69,7 +70,8 @@ class ResourceContainer:
         }
         body["__module__"] = self.body_message_class.__module__ if self.has_body else self.module
         name = f"{self.body_message_class.__name__}Container" if self.has_body else "ParametersContainer"
-        return type(messages.Message)(name, (messages.Message,), body)
+        made = MessageMeta(name, (messages.Message,), body)
+        return cast("type[messages.Message]", made)
 
 
 def _settled(field: messages.Field) -> messages.Field:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from authz.frameworks.declare import names, parameters, paths
-from authz.frameworks.declare.api import ApiInfo
 from authz.frameworks.declare.call import Remote
-from authz.frameworks.declare.method import MethodInfo
+from authz.frameworks.declare.classes import ApiInfo
+from authz.frameworks.declare.methods import MethodInfo
 from authz.frameworks.declare.schema import MessageShape, doc
 from authz.frameworks.exceptions import ApiConfigurationError
 from authz.frameworks.message_types import VoidMessage

@@ -15,7 +15,7 @@ from authz.frameworks.declare.container import ResourceContainer
 from authz.frameworks.exceptions import ApiConfigurationError
 
 if TYPE_CHECKING:
-    from authz.frameworks.declare.api import ApiInfo
+    from authz.frameworks.declare.classes import ApiInfo
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,7 @@
+"""The old module `endpoints.constants`."""
+
+from __future__ import annotations
+
+from authz.frameworks.types import API_EXPLORER_CLIENT_ID
+
+__all__ = ["API_EXPLORER_CLIENT_ID"]
