@@ -238,22 +238,30 @@ class _Assembly:
         return shapes
 
     def providers(self) -> tuple[JwtProvider, ...]:
-        """The providers that some operation asks for. An unused one with an unreachable key set does no harm."""
-        used = {
-            alternative.jwt.provider
-            for operation in self.operations
-            for alternative in operation.requirement.alternatives
-            if alternative.jwt
-        }
-        found: dict[str, JwtProvider] = {}
+        """The providers that some operation asks for.
+
+        An unused one with an unreachable key set does no harm; nor does one that another document uses by that name.
+        """
+        used = _providers(self.operations)
+        defined: dict[str, list[JwtProvider]] = {}
+        wanted: dict[str, list[JwtProvider]] = {}
         for reading in self.readings:
+            own = _providers(reading.operations)
             for name, provider in reading.providers.items():
-                before = found.setdefault(name, provider)
-                if replace(before, file="", line=0) != replace(provider, file="", line=0):
-                    message = f"the scheme '{name}' is not the same as in {before.file}:{before.line}"
-                    hint = "Documents of one service share their schemes: give one of them another name."
-                    self.findings.add("scheme-conflict", provider.file, provider.line, message, hint)
-        return tuple(provider for name, provider in found.items() if name in used)
+                defined.setdefault(name, []).append(provider)
+                if name in own:
+                    wanted.setdefault(name, []).append(provider)
+        return tuple(self.one_provider(name, wanted.get(name, all_)) for name, all_ in defined.items() if name in used)
+
+    def one_provider(self, name: str, several: Sequence[JwtProvider]) -> JwtProvider:
+        """What documents define by one name, which must be the same."""
+        before = several[0]
+        for provider in several[1:]:
+            if replace(before, file="", line=0) != replace(provider, file="", line=0):
+                message = f"the scheme '{name}' is not the same as in {before.file}:{before.line}"
+                hint = "Documents of one service share their schemes: give one of them another name."
+                self.findings.add("scheme-conflict", provider.file, provider.line, message, hint)
+        return before
 
     def metrics(self) -> tuple[Metric, ...]:
         declared = [(reading.file, line, metric) for reading in self.readings for metric, line in reading.metrics]
@@ -283,6 +291,11 @@ class _Assembly:
                         f"Declare it among the metrics, or use one of: {', '.join(sorted(declared)) or 'none so far'}."
                     )
                     self.findings.add("metric-undefined", reading.file, use.line, message, hint)
+
+
+def _providers(operations: Iterable[Operation]) -> set[str]:
+    """The names of the providers that operations ask for."""
+    return {way.jwt.provider for one in operations for way in one.requirement.alternatives if way.jwt}
 
 
 def _distinct(operations: list[Operation]) -> list[Operation]:

@@ -136,7 +136,7 @@ RULES: tuple[Rule, ...] = (
     # Quotas.
     Rule("metric-undefined", _E, "Costs and limits name metrics that are declared."),
     Rule("metric-duplicate", _E, "A metric is declared once."),
-    Rule("metric-kind", _E, "A metric is INT64 and DELTA."),
+    Rule("metric-kind", _E, "A metric is INT64 and DELTA; GAUGE means the same."),
     Rule("limit-duplicate", _E, "A limit's name stands once in a service."),
     Rule("limit-name", _E, "A limit's name has at most 64 letters, digits and '-'."),
     Rule("limit-unit", _E, "A limit of OpenAPI 2.0 has the unit '1/min/{project}'."),

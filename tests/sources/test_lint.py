@@ -97,10 +97,15 @@ def test_documents_of_one_service_do_not_claim_the_same_path() -> None:
 
 def test_a_scheme_means_the_same_in_all_documents() -> None:
     scheme = "securityDefinitions:\n  jwt: {type: oauth2, x-google-issuer: ISSUER}\n"
+    used = "security: [{jwt: []}]\n"
     one = shop() + scheme.replace("ISSUER", "one")
     two = shop("2.0.0", base="/v2") + scheme.replace("ISSUER", "two")
-    assert codes(one, two) == [("scheme-conflict", "2.yaml", 9)]
-    assert codes(one, two.replace("two", "one")) == []
+    assert codes(one + used, two + used) == [("scheme-conflict", "2.yaml", 9)]
+    assert codes(one + used, two.replace("two", "one") + used) == []
+    # What one of them only defines, as Endpoints Frameworks do, is no matter of the other's.
+    assert codes(one + used, two) == codes(one, two + used) == codes(one, two) == []
+    (config,) = compile_texts([SourceText("1.yaml", one), SourceText("2.yaml", two + used)]).configs
+    assert [provider.issuer for provider in config.providers] == ["two"]
 
 
 def test_documents_share_metrics_and_limits() -> None:

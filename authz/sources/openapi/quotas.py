@@ -61,9 +61,12 @@ def _add_metric(entry: Node, name: str, reading: Reading) -> None:
     if not name:
         entry.report("field-missing", "a metric has no 'name'", "Give it a name such as 'read-requests'.")
         return
-    for wanted, names in (("INT64", ("valueType", "value_type")), ("DELTA", ("metricKind", "metric_kind"))):
+    for (wanted, *as_good), names in (
+        (("INT64",), ("valueType", "value_type")),
+        (("DELTA", "GAUGE"), ("metricKind", "metric_kind")),  # Endpoints Frameworks has always written GAUGE
+    ):
         value = entry.text(*names)
-        if value and value != wanted:
+        if value and value not in {wanted, *as_good}:
             key = entry.pick(names)
             entry.report("metric-kind", f"'{key}' of metric '{name}' is '{value}'", f"Write '{wanted}'.", key)
     reading.metrics.append((Metric(name, entry.text("displayName", "display_name")), entry.line()))
