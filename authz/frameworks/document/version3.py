@@ -45,7 +45,7 @@ _ERROR: Final[Mapping[str, Any]] = {
 
 def write(api: Api, host: str | None) -> dict[str, Any]:
     """The document of an API."""
-    definitions, schemes = Definitions("3.1"), Schemes(api, _scheme)
+    definitions, schemes = Definitions("3.1"), Schemes(api, scheme_of)
     paths: dict[str, dict[str, Any]] = {}
     operations: list[dict[str, Any]] = []
     for method in api.methods:
@@ -69,7 +69,7 @@ def write(api: Api, host: str | None) -> dict[str, Any]:
     if api.documentation:
         found["externalDocs"] = {"url": api.documentation}
     if api.limits:
-        found["x-google-api-management"] = _management(api.limits)
+        found["x-google-api-management"] = management(api.limits)
     return found
 
 
@@ -105,10 +105,11 @@ def _words(description: str) -> dict[str, str]:
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     one = dialect(parameter.schema, "3.1")
+    derived = {"type": "array", "items": one} if parameter.repeated else one
     found: dict[str, Any] = {
         "name": parameter.name,
         "in": parameter.where,
-        "schema": {"type": "array", "items": one} if parameter.repeated else one,
+        "schema": derived if parameter.full is None else dict(parameter.full),
     }
     if parameter.required:
         found["required"] = True
@@ -138,7 +139,8 @@ def _add_errors(operations: Sequence[Mapping[str, Any]], definitions: Definition
         operation["responses"]["default"] = {"description": "An error", "content": {_JSON: {"schema": schema}}}
 
 
-def _scheme(issuer: Issuer, audiences: Sequence[str], scopes: Mapping[str, str]) -> dict[str, Any]:
+def scheme_of(issuer: Issuer, audiences: Sequence[str], scopes: Mapping[str, str]) -> dict[str, Any]:
+    """The scheme of an issuer's tokens."""
     del scopes  # a bearer token's scopes are named where they are needed
     auth: dict[str, Any] = {"issuer": issuer.issuer}
     if issuer.jwks_uri:
@@ -148,7 +150,8 @@ def _scheme(issuer: Issuer, audiences: Sequence[str], scopes: Mapping[str, str])
     return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "x-google-auth": auth}
 
 
-def _management(limits: Sequence[LimitDefinition]) -> dict[str, Any]:
+def management(limits: Sequence[LimitDefinition]) -> dict[str, Any]:
+    """Metrics, and how much of each a consumer may use."""
     return {
         "metrics": {one.metric_name: {"displayName": one.display_name} for one in limits},
         "quota": {

@@ -16,8 +16,8 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from authz.frameworks import service
 from authz.frameworks.declare import checks, names
 from authz.frameworks.declare.access import Access
-from authz.frameworks.declare.api import ApiInfo
-from authz.frameworks.declare.api import api as declared
+from authz.frameworks.declare.classes import ApiInfo
+from authz.frameworks.declare.classes import api as declared
 from authz.frameworks.exceptions import ApiConfigurationError
 from authz.frameworks.typed.build import Entry, Said
 from authz.frameworks.typed.hints.schemas import Schemas

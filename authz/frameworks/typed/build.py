@@ -9,7 +9,7 @@ from typing import Any
 
 from authz.frameworks.declare import names, paths
 from authz.frameworks.declare.access import Access
-from authz.frameworks.declare.api import ApiInfo
+from authz.frameworks.declare.classes import ApiInfo
 from authz.frameworks.exceptions import ApiConfigurationError
 from authz.frameworks.service import Method, Parameter
 from authz.frameworks.typed import signature

@@ -1,0 +1,82 @@
+"""Starlette: its routes, with what docstrings, `protect` and `declare` say."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from authz.frameworks.adapters.docstrings import operation
+from authz.frameworks.adapters.document import VERBS, Route, guarded
+from authz.frameworks.adapters.said import of_app, of_route
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.routing import BaseRoute
+
+_SCHEMAS: Final[Mapping[str, dict[str, Any]]] = {
+    "IntegerConvertor": {"type": "integer", "minimum": 0},
+    "FloatConvertor": {"type": "number", "minimum": 0},
+    "UUIDConvertor": {"type": "string", "format": "uuid"},
+}
+
+
+def openapi(app: Starlette, *, hostname: str | None = None) -> dict[str, Any]:
+    """The OpenAPI document of an app. Its name and version are those of `declare`.
+
+    Raises:
+        ApiConfigurationError: what its routes say does not fit together.
+    """
+    info = of_app(app, "app", "1.0.0")
+    found = {(route.path, route.verb): (route, schemas) for route, schemas in routes(app.routes)}
+    paths: dict[str, dict[str, Any]] = {}
+    for (path, verb), (route, schemas) in found.items():
+        paths.setdefault(path, {})[verb] = _operation(route, schemas)
+    about = {"title": info.name, "version": info.api_version}
+    if info.description:
+        about["description"] = info.description
+    document = {"openapi": "3.1.0", "info": about, "paths": paths}
+    return guarded(document, info, [route for route, _ in found.values()], hostname)
+
+
+def _operation(route: Route, schemas: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    found = operation(route.function, f"{route.function.__module__}.{route.function.__qualname__}")
+    given = found.setdefault("parameters", [])
+    known = {one.get("name") for one in given if isinstance(one, dict)}
+    given += [
+        {"name": name, "in": "path", "required": True, "schema": schema}
+        for name, schema in schemas.items()
+        if name not in known
+    ]
+    return found
+
+
+def routes(several: Iterable[BaseRoute], before: str = "") -> Iterator[tuple[Route, dict[str, dict[str, Any]]]]:
+    """The routes, those of mounted apps included, with the schemas of their variables."""
+    from starlette.routing import Host, Mount, compile_path
+    from starlette.routing import Route as Plain
+
+    for one in several:
+        if isinstance(one, Mount | Host):
+            yield from routes(one.routes or (), before + (one.path if isinstance(one, Mount) else ""))
+        elif isinstance(one, Plain) and one.include_in_schema:
+            _, path, convertors = compile_path(before + one.path)
+            deep = frozenset(name for name, convertor in convertors.items() if convertor.regex == ".*")
+            schemas = {name: _schema(convertor) for name, convertor in convertors.items()}
+            for verb, function in _functions(one):
+                said = of_route(function).over(of_route(one.endpoint))
+                yield Route(path=path, verb=verb, function=function, said=said, deep=deep), schemas
+
+
+def _schema(convertor: object) -> dict[str, Any]:
+    return dict(_SCHEMAS.get(type(convertor).__name__, {"type": "string"}))
+
+
+def _functions(route: Any) -> Iterator[tuple[str, Any]]:
+    """The function for each verb: one for all, or a class's own."""
+    endpoint = route.endpoint
+    if inspect.isclass(endpoint):
+        yield from ((verb, getattr(endpoint, verb)) for verb in VERBS if hasattr(endpoint, verb))
+    else:
+        verbs = {verb.lower() for verb in route.methods or ("GET",)}
+        yield from ((verb, endpoint) for verb in VERBS if verb in verbs - {"head"})
