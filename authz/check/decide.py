@@ -236,7 +236,7 @@ def _token(jwt: JwtRule, rule: OperationRule, call: Call, tokens: Tokens, now: f
         return Verdict(token, rule)
     if jwt.audiences is not None and jwt.audiences.isdisjoint(token.audiences):
         return Verdict(Reason.TOKEN_AUDIENCE, rule)
-    if jwt.client_ids and jwt.client_ids.isdisjoint(token.clients):
+    if jwt.client_ids is not None and jwt.client_ids.isdisjoint(token.clients):
         return Verdict(Reason.TOKEN_CLIENT, rule)
     if not jwt.scopes <= token.scopes:
         return Verdict(Reason.TOKEN_SCOPE, rule, detail=" ".join(sorted(jwt.scopes)))

@@ -58,14 +58,14 @@ class JwtProvider:
 class JwtRequirement:
     """A token of one provider. `audiences` (of the requirement) replace the provider's when not empty.
 
-    All `scopes` are needed, from claim `scope` (space-separated string) or `scp`. When `client_ids` is not
-    empty, `azp`, `client_id` or, failing those, one `aud` of the token must be among them.
+    All `scopes` are needed, from claim `scope` (space-separated string) or `scp`. Where there are
+    `client_ids`, `azp`, `client_id` or, failing those, one `aud` of the token must be among them; () is nobody.
     """
 
     provider: str
     audiences: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
-    client_ids: tuple[str, ...] = ()
+    client_ids: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

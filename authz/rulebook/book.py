@@ -28,12 +28,12 @@ class ProviderRule:
 
 @dataclass(frozen=True, slots=True)
 class JwtRule:
-    """A JwtRequirement made ready: audiences resolved (None: any), scopes and client ids as sets."""
+    """A JwtRequirement made ready: audiences resolved, scopes and client ids as sets. None: any."""
 
     provider: ProviderRule
     audiences: frozenset[str] | None
     scopes: frozenset[str] = frozenset()
-    client_ids: frozenset[str] = frozenset()
+    client_ids: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ class _ConfigRules:
                 provider=self._providers[wanted.provider],
                 audiences=frozenset(audiences) if audiences else self._default,
                 scopes=frozenset(wanted.scopes),
-                client_ids=frozenset(wanted.client_ids),
+                client_ids=None if wanted.client_ids is None else frozenset(wanted.client_ids),
             )
         return rule
 

@@ -190,9 +190,9 @@ def _location(entry: Node) -> Place | None:
     return Place(kind, name.lower() if kind is PlaceKind.HEADER else name, prefix)
 
 
-def client_ids(node: Node) -> tuple[str, ...]:
-    """x-authz-client-ids: who may call with a token."""
-    return node.texts("x-authz-client-ids")
+def client_ids(node: Node) -> tuple[str, ...] | None:
+    """x-authz-client-ids: who may call with a token; an empty list is nobody, None anybody."""
+    return node.texts("x-authz-client-ids") if "x-authz-client-ids" in node else None
 
 
 def comma_list(text: str) -> tuple[str, ...]:

@@ -138,7 +138,7 @@ RULES: tuple[Rule, ...] = (
     Rule("metric-duplicate", _E, "A metric is declared once."),
     Rule("metric-kind", _E, "A metric is INT64 and DELTA; GAUGE means the same."),
     Rule("limit-duplicate", _E, "A limit's name stands once in a service."),
-    Rule("limit-name", _E, "A limit's name has at most 64 letters, digits and '-'."),
+    Rule("limit-name", _E, "A limit's name is its metric's, or has at most 64 letters, digits and '-'."),
     Rule("limit-unit", _E, "A limit of OpenAPI 2.0 has the unit '1/min/{project}'."),
     Rule("limit-value", _E, "A limit has one value, STANDARD: 0 or more, or -1 for unlimited."),
     Rule("cost-value", _E, "A metric cost is an integer, 0 or more."),

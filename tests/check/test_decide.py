@@ -240,6 +240,7 @@ def test_two_issuers_are_alternatives():
         (JwtRequirement("issuer", scopes=("read", "write")), "narrow", Reason.TOKEN_SCOPE),
         (JwtRequirement("issuer", client_ids=("app", "web")), "good", None),
         (JwtRequirement("issuer", client_ids=("web",)), "good", Reason.TOKEN_CLIENT),
+        (JwtRequirement("issuer", client_ids=()), "good", Reason.TOKEN_CLIENT),
         (JwtRequirement("issuer", audiences=("https://elsewhere",)), "theirs", None),
         (JwtRequirement("issuer", audiences=("https://elsewhere",)), "good", Reason.TOKEN_AUDIENCE),
     ],

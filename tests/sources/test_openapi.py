@@ -210,6 +210,18 @@ def test_a_provider_of_openapi_3() -> None:
     assert only(config).requirement.alternatives[0].jwt == JwtRequirement("jwt", client_ids=("web",))
 
 
+@pytest.mark.parametrize(
+    ("scheme_says", "operation_says", "allowed"),
+    [(None, None, None), (["web"], None, ("web",)), (["web"], [], ()), ([], None, ()), ([], ["app"], ("app",))],
+)
+def test_an_empty_list_of_client_ids_is_nobody(scheme_says, operation_says, allowed) -> None:
+    said = [{"x-authz-client-ids": one} if one is not None else {} for one in (scheme_says, operation_says)]
+    scheme = {"type": "http", "scheme": "bearer", "x-google-auth": {"issuer": "one"}, **said[0]}
+    operation = {"security": [{"jwt": []}], **said[1]}
+    config = compiled(openapi(operation, components={"securitySchemes": {"jwt": scheme}}))
+    assert only(config).requirement.alternatives[0].jwt == JwtRequirement("jwt", client_ids=allowed)
+
+
 def test_plain_openid_connect_needs_no_extension() -> None:
     url = "https://issuer.example/realm/.well-known/openid-configuration"
     schemes = {"oidc": {"type": "openIdConnect", "openIdConnectUrl": url}}
@@ -364,6 +376,16 @@ def test_metrics_limits_and_costs_of_openapi_2() -> None:
     assert [metric.display_name for metric in config.metrics] == ["Reads"]
     assert config.limits == (Limit("lim", "reads", -1),)
     assert only(config).costs == (Cost("reads", 2),)
+
+
+def test_a_limit_may_have_the_name_of_its_metric() -> None:
+    limit = {"name": "shop/read_requests", "metric": "shop/read_requests", "unit": "1/min/{project}"}
+    management = {
+        "metrics": [{"name": "shop/read_requests", "valueType": "INT64", "metricKind": "GAUGE"}],
+        "quota": {"limits": [limit | {"values": {"STANDARD": 5}}]},
+    }
+    config = compiled(swagger({}, x_google_management=management))
+    assert config.limits == (Limit("shop/read_requests", "shop/read_requests", 5),)
 
 
 def test_metrics_limits_and_costs_of_openapi_3() -> None:

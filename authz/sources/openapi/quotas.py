@@ -12,6 +12,7 @@ ENDPOINTS_UNIT = "1/min/{project}"
 TIER = "STANDARD"
 _LIMIT_NAME = re.compile(r"[-A-Za-z0-9]+\Z")
 _MAX_NAME = 64
+_MAX_METRIC = 255  # what a limit's name may have in the database
 _UNITS = {unit.value: unit for unit in Unit}
 
 
@@ -76,7 +77,7 @@ def _add_limit(entry: Node, name: str, value: int | None, window: tuple[Unit, in
     metric = entry.text("metric")
     if not metric:
         entry.report("field-missing", "a limit has no 'metric'", "Name the metric that it limits.")
-    if value is None or not metric or not _check_name(entry, name):
+    if value is None or not metric or not _check_name(entry, name, metric):
         return
     reading.metric_uses.append(MetricUse(metric, entry.line("metric"), f"the limit '{name}'"))
     title = entry.text("displayName", "display_name")
@@ -84,7 +85,9 @@ def _add_limit(entry: Node, name: str, value: int | None, window: tuple[Unit, in
     reading.limits.append((limit, entry.line()))
 
 
-def _check_name(entry: Node, name: str) -> bool:
+def _check_name(entry: Node, name: str, metric: str) -> bool:
+    if name == metric and len(name) <= _MAX_METRIC:
+        return True  # Endpoints Frameworks names every limit as its metric, which may hold `/` and `_`
     if not _LIMIT_NAME.match(name):
         message = f"the limit name '{name}' may hold alphanumeric characters and '-' only"
     elif len(name) > _MAX_NAME:

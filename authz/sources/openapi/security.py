@@ -46,7 +46,7 @@ class Scheme:
 
     place: Place | None = None
     provider: JwtProvider | None = None
-    client_ids: tuple[str, ...] = ()
+    client_ids: tuple[str, ...] | None = None
     unusable: str = ""
 
 
@@ -178,7 +178,7 @@ class Guard:
             legacy = _legacy(self.root)
         flag = node.flag("x-authz-optional")
         optional = self.optional if flag is None else flag
-        allowed = client_ids(node) if node is not self.root else ()
+        allowed = client_ids(node) if node is not self.root else None
         key = (tuple(tuple(one.items()) for one in names), tuple(legacy.items()), optional, allowed)
         if key not in self.cache:
             place = (holder, "security" if "security" in holder else "x-security")
@@ -232,7 +232,7 @@ def _legacy(node: Node) -> dict[str, tuple[str, ...]]:
 class _Resolver:
     """One security field made into a Requirement."""
 
-    def __init__(self, guard: Guard, place: tuple[Node, str], legacy: Names, allowed: tuple[str, ...]) -> None:
+    def __init__(self, guard: Guard, place: tuple[Node, str], legacy: Names, allowed: tuple[str, ...] | None) -> None:
         self.guard = guard
         self.place = place
         self.legacy = legacy
@@ -245,7 +245,7 @@ class _Resolver:
         wanted = [one for one in self.with_legacy(names) if one]
         optional = optional or len(wanted) < len(names)
         alternatives = tuple(_merged(self.alternative(one) for one in wanted))
-        if self.allowed and not any(alternative.jwt for alternative in alternatives):
+        if self.allowed is not None and not any(alternative.jwt for alternative in alternatives):
             hint = "Add a JWT scheme to 'security', or remove it."
             self.report("client-ids-unused", "'x-authz-client-ids' without a JWT scheme has no effect", hint)
         with_key = sum(alternative.needs_key for alternative in alternatives)
@@ -320,4 +320,4 @@ class _Resolver:
     def token(self, name: str, scopes: tuple[str, ...]) -> JwtRequirement:
         scheme = self.guard.schemes[name]
         requirement = JwtRequirement(name, self.legacy.get(name, ()), scopes, scheme.client_ids)
-        return replace(requirement, client_ids=self.allowed) if self.allowed else requirement
+        return requirement if self.allowed is None else replace(requirement, client_ids=self.allowed)

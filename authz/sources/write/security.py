@@ -79,8 +79,8 @@ class Security:
             if named
         ]
         extensions: Json = {"x-security": own} if own else {}
-        differing = [token for token in tokens if token.client_ids != self.clients.get(token.provider, ())]
-        if differing:
+        differing = [token for token in tokens if token.client_ids != self.clients.get(token.provider)]
+        if differing and differing[0].client_ids is not None:
             extensions["x-authz-client-ids"] = list(differing[0].client_ids)
         return extensions
 
@@ -93,13 +93,13 @@ class Security:
         return list(dict.fromkeys((*own, *named)))
 
     def _scheme(self, provider: JwtProvider) -> Json:
-        clients = self.clients.get(provider.id, ())
+        clients = self.clients.get(provider.id)
         issuer = _issuer2(provider) if self.dialect.is_version2 else {"x-google-auth": _issuer3(provider)}
         return {
             **self._type(provider),
             **({"description": _described(provider)} if provider.places != DEFAULT_TOKEN_PLACES else {}),
             **issuer,
-            **({"x-authz-client-ids": list(clients)} if clients else {}),
+            **({"x-authz-client-ids": list(clients)} if clients is not None else {}),
         }
 
     def _type(self, provider: JwtProvider) -> Json:
@@ -132,13 +132,13 @@ def _key_names(requirements: Iterable[Requirement], taken: Collection[str]) -> d
     return names
 
 
-def _client_ids(requirements: Iterable[Requirement]) -> dict[str, tuple[str, ...]]:
+def _client_ids(requirements: Iterable[Requirement]) -> dict[str, tuple[str, ...] | None]:
     """The client ids that a scheme can say once for all: those that every operation has that asks for its tokens.
 
     An operation that speaks of its own speaks of all its schemes alike; where they differ, the schemes said it.
     """
-    used: dict[str, set[tuple[str, ...]]] = {}
-    certain: dict[str, tuple[str, ...]] = {}
+    used: dict[str, set[tuple[str, ...] | None]] = {}
+    certain: dict[str, tuple[str, ...] | None] = {}
     for requirement in requirements:
         tokens = [way.jwt for way in requirement.alternatives if way.jwt]
         for token in tokens:

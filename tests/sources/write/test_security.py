@@ -126,6 +126,13 @@ def test_client_ids_of_one_operation_stand_beside_it():
     assert made.secured(free).extensions == {}
 
 
+def test_nobody_is_an_empty_list():
+    nobody, free = Requirement((token(client_ids=()),)), Requirement((token(),))
+
+    assert security(nobody).schemes()["one"]["x-authz-client-ids"] == []
+    assert security(nobody, free).secured(nobody).extensions == {"x-authz-client-ids": []}
+
+
 PROVIDER = JwtProvider(
     "elsewhere",
     "robot@issuer.example",
