@@ -116,6 +116,8 @@ class Method:
     body_first: bool = True
     """Where the body stands among the document's parameters: first (containers) or last (plain messages)."""
     body_required: bool = True
+    body_is_object: bool = True
+    """Whether JSON that is no object is refused before it reaches the binding."""
     response: Shape | None = None
     """None: the answer is 204."""
     security: Security = Security()

@@ -145,7 +145,13 @@ class Core:
 
     def _arguments(self, job: Job, method: Method, body: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
         request, options = job.request, self.options
-        said = reading.content(body, request.headers, most=options.max_body, depth=options.max_depth)
+        said = reading.content(
+            body,
+            request.headers,
+            most=options.max_body,
+            depth=options.max_depth,
+            objects=method.body_is_object,
+        )
         query = reading.pairs(request.query) if request.query else ()
         return method.binding.arguments(job.values, query, said)
 

@@ -92,8 +92,10 @@ def too_large(most: int) -> RequestEntityTooLargeException:
     return RequestEntityTooLargeException(f"The body is larger than {most} bytes.")
 
 
-def content(body: bytes, headers: Mapping[str, str], *, most: int, depth: int) -> object:
+def content(body: bytes, headers: Mapping[str, str], *, most: int, depth: int, objects: bool = True) -> object:
     """What a body says: parsed JSON whatever its type is said to be, or the fields of a form; ABSENT if it is empty.
+
+    `objects`: JSON that is anything but an object is refused.
 
     Raises:
         ServiceException: it cannot be read.
@@ -110,10 +112,10 @@ def content(body: bytes, headers: Mapping[str, str], *, most: int, depth: int) -
         raise InvalidValue("The body is not UTF-8.") from None
     if kind and kind.partition(";")[0].strip().lower() == FORM:
         return _form(text)
-    return _json(text, body, kind, depth)
+    return _json(text, body, kind, depth, objects=objects)
 
 
-def _json(text: str, body: bytes, kind: str, depth: int) -> object:
+def _json(text: str, body: bytes, kind: str, depth: int, *, objects: bool) -> object:
     try:
         if body.count(b"[") + body.count(b"{") > depth and _depth(body) > depth:
             raise InvalidValue(f"The body has arrays and objects more than {depth} deep in each other.")
@@ -122,7 +124,7 @@ def _json(text: str, body: bytes, kind: str, depth: int) -> object:
         raise InvalidValue("The body has too many arrays and objects in each other.") from None
     except ValueError as wrong:
         raise InvalidValue(_not_json(wrong, kind)) from None
-    if not isinstance(said, dict):
+    if objects and not isinstance(said, dict):
         raise InvalidValue("The body is not a JSON object.")
     return said
 

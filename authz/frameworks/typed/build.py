@@ -14,6 +14,7 @@ from authz.frameworks.exceptions import ApiConfigurationError
 from authz.frameworks.service import Method, Parameter
 from authz.frameworks.typed import signature
 from authz.frameworks.typed.binding import TypedBinding
+from authz.frameworks.typed.hints.generate import kinds
 from authz.frameworks.typed.hints.schemas import Schemas
 from authz.frameworks.typed.parameters import parameters
 
@@ -95,6 +96,7 @@ class Entry:
             parameters=given,
             body=schemas.shape(body.value, "validation") if body else None,
             body_required=body.required if body else True,
+            body_is_object=body is None or kinds(body.value.schema()) <= {"object"},
             response=schemas.shape(found.returns, "serialization") if found.returns else None,
             security=said.access.over(info.access).security(),
             metric_costs=said.metric_costs,
