@@ -18,6 +18,7 @@ _COMMON: Final = (
     ("access-control-allow-methods", ",".join(_VERBS)),
     ("access-control-expose-headers", "Content-Encoding,Content-Length,Date,ETag,Server"),
 )
+_PREFLIGHT: Final = Answer(200, (("content-type", "text/plain"),))
 _VARY: Final = (("vary", "Origin"),)
 
 
@@ -43,7 +44,7 @@ class Cors:
         if request.method != "OPTIONS" or request.headers.get("access-control-request-method") not in _VERBS:
             return None
         origin = request.headers.get("origin")
-        return Answer(200, ()) if origin is not None and (origin in self._named or self._any) else None
+        return _PREFLIGHT if origin is not None and (origin in self._named or self._any) else None
 
 
 def _named(origin: str) -> Headers:
