@@ -34,7 +34,7 @@ KNOWS_ITS_PEERS = {"__main__", "app"}
 
 HOMES = {
     "yaml": {"sources/syntax/", "cli/screen.py"},
-    "jwt": {"check/jwt.py"},
+    "jwt": {"check/jwt.py", "frameworks/serve/tokens/"},
     "aiohttp": {"check/fetch.py"},
     "yarl": {"check/fetch.py"},
     "sqlalchemy": {"store/"},
