@@ -24,7 +24,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 _LITERAL = re.compile(r"[^{}*/:?#\x00-\x20\x7f-\U0010ffff]+\Z")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 _PIECE = re.compile(r"%[0-9A-Fa-f]{2}|[A-Za-z0-9._~-]+|.")
-_SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
+_ESCAPED = {ord(special): "\\" + special for special in r"\.+*?()|[]{}^$"}
+_USUAL = re.compile(r"(?:/(?:[A-Za-z0-9._~-]+|\{[A-Za-z_][A-Za-z0-9_.-]{,99}\}))+\Z")
+"""What most templates are made of: plain literals, and variables of one segment each."""
 _LONGEST_PATTERN = 1500  # characters, well within what Envoy lets an RE2 program be
 MAX_LENGTH = 2048
 MAX_VARIABLES = 60
@@ -66,22 +68,23 @@ class Template:
         """What decides which paths match: variable names do not."""
         return self.segments, self.verb
 
-    def wider(self, *, colon_in_wildcards: bool = True) -> Iterator[tuple[tuple[str, ...], str]]:
+    def wider(self, wild: Collection[int], *, colon_in_wildcards: bool = True) -> Iterator[tuple[tuple[str, ...], str]]:
         """Shapes that match every path of this template: with stars for literals, or `**` for the rest.
 
-        `**` takes a verb for its own if it matches colons. Only the last few literals are considered: their stars
-        multiply.
+        `wild` are the segments where any of the shapes that are looked for has a wildcard. `**` takes a verb for its
+        own if it matches colons. Only the last few literals are considered: their stars multiply.
         """
         verbs = {self.verb, ""} if colon_in_wildcards else {self.verb}
         start = max(0, len(self.segments) - 6)
         choices = [
-            (segment,) if segment in {STAR, DOUBLE_STAR} else (segment, STAR) for segment in self.segments[start:]
+            (segment, STAR) if index in wild and segment not in {STAR, DOUBLE_STAR} else (segment,)
+            for index, segment in enumerate(self.segments[start:], start)
         ]
         for tail in product(*choices):
             yield (*self.segments[:start], *tail), self.verb
-        for verb in verbs:
-            for cut in range(len(self.segments)):
-                yield (*self.segments[:cut], DOUBLE_STAR), verb
+        for cut in range(len(self.segments)):
+            if cut in wild:
+                yield from (((*self.segments[:cut], DOUBLE_STAR), verb) for verb in verbs)
 
     @cached_property
     def is_exact(self) -> bool:
@@ -162,7 +165,7 @@ class Template:
 
 def quote(literal: str) -> str:
     """A literal as an RE2 pattern."""
-    return _SPECIAL.sub(lambda match: "\\" + match.group(), literal)
+    return literal.translate(_ESCAPED)
 
 
 def safe_path_regex(*, keep_slashes: bool, is_text: bool = False) -> str:
@@ -241,9 +244,15 @@ class _Parser:
             raise PathError(f"a path template of {len(text)} characters is too long; {MAX_LENGTH} are allowed")
         segments: list[str] = []
         variables: list[Variable] = []
-        rest, verb = self._split_verb(text[1:])
-        if rest or verb:
-            for part in self._split(rest):
+        if _USUAL.match(text):
+            verb = ""
+            for index, part in enumerate(text[1:].split("/")):
+                if part[0] == "{":
+                    variables.append(Variable(part[1:-1], index, index + 1))
+                segments.append(STAR if part[0] == "{" else part)
+        else:
+            rest, verb = self._split_verb(text[1:])
+            for part in self._split(rest) if rest or verb else ():
                 self._segment(part, segments, variables)
         self._check(segments, variables, verb)
         return Template(text, tuple(segments), verb, tuple(variables))

@@ -107,9 +107,10 @@ class Operation:
 
         The scheme of its address says it, and a protocol of http/1.1 where it has none.
         """
-        scheme = self.backend.address.partition("://")[0]
-        named = scheme.startswith("grpc") or (not scheme and self.backend.protocol is not Protocol.HTTP1)
-        return self.rpc is not None and named
+        if self.rpc is None:
+            return False
+        address = self.backend.address
+        return address.startswith("grpc") if address else self.backend.protocol is not Protocol.HTTP1
 
     @property
     def is_metered(self) -> bool:

@@ -22,7 +22,7 @@ class Said:
     def __init__(self, documents: Sequence[Reading], services: Iterable[Service]) -> None:
         self.documents = documents
         self.services = {service.name: service for service in services}
-        names = Names(self.services.values())
+        names = Names(self.services.values() if any(reading.claims for reading in documents) else ())
         self.wrong: list[Claim] = []
         self.owners: dict[str, dict[str, None]] = {}
         self.selectors: dict[int, str] = {}
@@ -57,9 +57,10 @@ class Said:
 
     def claimed(self, host: str, served: Iterable[Service]) -> Claimed:
         """All claims of a host. An operationId can mean the methods of the host's own services only."""
-        names = Names(served)
+        readings = [reading for reading in self.of(host) if reading.claims]
+        names = Names(served if readings else ())
         found: Claimed = {}
-        for reading in self.of(host):
+        for reading in readings:
             for claim in sorted(reading.claims, key=lambda one: one.order):
                 selector = self.selectors.get(id(claim), "") if claim.named.rpc else names.meant(claim)
                 if selector:

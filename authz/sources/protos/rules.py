@@ -40,6 +40,8 @@ class Rules(Generic[T]):
         return found[1] if found else None
 
     def _found(self, selector: str, *, by_name: bool = False) -> tuple[int, Node, T] | None:
+        if not self.last:
+            return None
         every = None if by_name else self.last.get(EVERYTHING)
         found = (self.last.get(selector), self._above(selector.rpartition(".")[0]), every)
         return max(filter(None, found), key=itemgetter(0), default=None)
@@ -53,6 +55,8 @@ class Rules(Generic[T]):
 
     def report_unmatched(self, selectors: Collection[str], code: str) -> None:
         """Complain of patterns that mean no method."""
+        if not self.last:
+            return
         known = {pattern for selector in selectors for pattern in _wider(selector)} | {EVERYTHING}
         for pattern, (_, node, _rule) in self.last.items():
             if pattern not in known:

@@ -10,7 +10,7 @@ from envoy.extensions.filters.http.ext_authz.v3.ext_authz_pb2 import ExtAuthzPer
 from google.protobuf.message import Message
 
 from authz import wire
-from authz.model.paths import Template
+from authz.model.paths import DOUBLE_STAR, STAR
 from authz.model.service import Backend, Operation, Rpc, ServiceConfig
 from authz.settings import Settings
 from authz.xds import translation, tree
@@ -102,14 +102,17 @@ class Writer:
         ordered = sorted(self.config.operations, key=order)
         shapes = {shape: list(group) for shape, group in groupby(ordered, key=lambda each: each.template.shape)}
         methods = {shape: {operation.method for operation in group} for shape, group in shapes.items()}
+        wild = {index for segments, _ in shapes for index, one in enumerate(segments) if one in {STAR, DOUBLE_STAR}}
+        colons = self.settings.colon_in_wildcards
         for group in shapes.values():
             template = group[0].template
-            wider = template.wider(colon_in_wildcards=self.settings.colon_in_wildcards)
+            wider = template.wider(wild, colon_in_wildcards=colons)
             allowed = set().union(*(methods[shape] for shape in wider if shape in methods))
-            pattern = self._pattern(template)
+            regex = template.regex(colon_in_wildcards=colons)
+            pattern = self._pattern(regex)
             exact = [self._match(RouteMatch(path=path)) for path in template.paths] if template.is_exact else [pattern]
             routes = [route for operation in group for route in self._routes(operation, exact, pattern)]
-            yield tree.Branch(template, tree.routes(*routes), self._denial(template, allowed), layer)
+            yield tree.Branch(template, tree.routes(*routes), self._denial(regex, allowed), layer)
 
     def tail(self) -> Iterator[bytes]:
         """What stands behind all templates; with a CORS preset, OPTIONS is known everywhere."""
@@ -118,13 +121,10 @@ class Writer:
             yield everything + self._method("OPTIONS") + self._refusal(answer(400, BAD_PREFLIGHT))
         yield everything + self._refusal(answer(404, UNKNOWN_PATH))
 
-    def _pattern(self, template: Template) -> bytes:
+    def _pattern(self, regex: str) -> bytes:
         match = RouteMatch()
-        match.safe_regex.regex = self._regex(template)
+        match.safe_regex.regex = regex
         return self._match(match)
-
-    def _regex(self, template: Template) -> str:
-        return template.regex(colon_in_wildcards=self.settings.colon_in_wildcards)
 
     def _match(self, path: RouteMatch) -> bytes:
         return serialised(Route(match=path)) + self.share
@@ -184,8 +184,8 @@ class Writer:
             )
         return self.transcoded[rpc]
 
-    def _denial(self, template: Template, allowed: Collection[str]) -> tree.Denial | None:
-        """The 405 of a template. `allowed` are its methods and those of wider templates, which its paths have too."""
+    def _denial(self, regex: str, allowed: Collection[str]) -> tree.Denial | None:
+        """The 405 of a template's paths. `allowed`: its methods, and those of wider templates."""
         if ANY_METHOD in allowed:
             return None
         methods = ", ".join(sorted(allowed))
@@ -193,7 +193,7 @@ class Writer:
             but_options = self._method("OPTIONS", other_than=True) if self.settings.cors_preset else b""
             refusal = self._refusal(answer(405, UNKNOWN_METHOD.format(methods=methods)))
             self.denials[methods] = self.share + but_options + refusal + allow(methods)
-        return tree.Denial(self._regex(template), self.denials[methods])
+        return tree.Denial(regex, self.denials[methods])
 
     def _refusal(self, answer: DirectResponseAction) -> bytes:
         return serialised(Route(direct_response=answer)) + self.nobody

@@ -47,5 +47,7 @@ def _all(scope: str, messages: Iterable[DescriptorProto]) -> Iterator[tuple[str,
 
 
 def _spellings(field: FieldDescriptorProto) -> tuple[str, ...]:
-    json = field.json_name or re.sub("_+(.?)", lambda match: match[1].upper(), field.name)
-    return tuple(dict.fromkeys((field.name, json)))
+    name, json = field.name, field.json_name
+    if not json and "_" in name:
+        json = re.sub("_+(.?)", lambda match: match[1].upper(), name)
+    return (name,) if json in {"", name} else (name, json)

@@ -52,8 +52,10 @@ class Transcoding:
 
     def own_most(self, config: ServiceConfig) -> int | None:
         """How many bytes a body may have on this config's routes; None if the host's number is right for it."""
+        if self._host is None or self._host is config:
+            return None
         most = self._options(config).transcoding_max_request_bytes
-        return most if self._host and most != self.most else None
+        return most if most != self.most else None
 
     @property
     def off(self) -> bytes:
@@ -73,7 +75,7 @@ class Transcoding:
     def own(self, config: ServiceConfig, rpc: Rpc) -> GrpcJsonTranscoder | None:
         """What a route of this config needs instead of its host's; None if the host's is right for it."""
         host = self._host
-        if host is None or not config.descriptors:
+        if host is None or host is config or not config.descriptors:
             return None
         alike = self._options(config) == self._options(host)
         if alike and config.descriptors == host.descriptors:
