@@ -1,0 +1,87 @@
+"""Text to a syntax tree with the lines of the text, Python 2 included.
+
+What Python 3 cannot parse says on which line. That line is rewritten as Python 3 would have it, which is a finding, and
+the parser tries again; a line that no rewriting mends is left out, which is a finding too. So numbers of lines stay.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from typing import Final
+
+from authz.frameworks.migrate import repair
+from authz.frameworks.migrate.names import Module
+from authz.frameworks.migrate.rules import Found
+from authz.frameworks.migrate.sources import Source
+
+MOST_REPAIRS: Final = 2000
+"""Of one file; each costs a parse."""
+MOST_LEFT_OUT: Final = 25
+"""Lines that are not understood; a file with more of them is no Python of any kind."""
+_BLANK: Final = re.compile(r"[\x00\x0b\x0c]")
+
+
+def parse(source: Source) -> Module:
+    """The module of a text, whatever is in it."""
+    lines = _BLANK.sub(" ", source.text).split("\n")
+    repairs: list[Found] = []
+    left_out: set[int] = set()
+    for _ in range(MOST_REPAIRS):
+        try:
+            return Module(source.name, _tree(lines), tuple(repairs))
+        except SyntaxError as error:
+            found = _mend(lines, error, left_out)
+            repairs.extend(found)
+            if len(left_out) > MOST_LEFT_OUT:
+                break
+        except (RecursionError, MemoryError, ValueError) as error:
+            repairs.append(
+                Found("unreadable", 0, f"this cannot be parsed: {error or type(error).__name__}", "Split the file.")
+            )
+            break
+    hint = "Run `python -m py_compile` on it, and mend what that says first."
+    return Module(
+        source.name, ast.parse(""), (*repairs, Found("unreadable", 0, "the rest of the file is not read", hint))
+    )
+
+
+def _tree(lines: list[str]) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # "\d" in old code is not what this is about
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return ast.parse("\n".join(lines))
+
+
+def _mend(lines: list[str], error: SyntaxError, left_out: set[int]) -> list[Found]:
+    if isinstance(error, TabError) and any("\t" in line for line in lines):
+        first = next(number for number, line in enumerate(lines, 1) if "\t" in line)
+        lines[:] = [line.expandtabs() for line in lines]
+        return [Found("python2-syntax", first, "tabs and blanks are mixed", "Indent with four blanks.")]
+    for number in _suspects(error, len(lines)):
+        mended, what, hint = repair.mended(lines[number - 1])
+        if what:
+            lines[number - 1] = mended
+            return [Found("python2-syntax", number, what, hint)]
+    return [_leave_out(lines, error, left_out)]
+
+
+def _suspects(error: SyntaxError, count: int) -> list[int]:
+    """The line that the parser names; then, as it may notice late, the ones of the statement before and after."""
+    line = min(max(error.lineno or 1, 1), count)
+    last = min(max(error.end_lineno or line, line), count)
+    around = [*range(line, last + 1), *range(line - 1, max(line - 4, 0), -1)]
+    return list(dict.fromkeys(around))
+
+
+def _leave_out(lines: list[str], error: SyntaxError, left_out: set[int]) -> Found:
+    """`pass` in the place of a line; where it was already, the line before goes too, as a statement may be long."""
+    number = min(max(error.lineno or 1, 1), len(lines))
+    while number in left_out and number > 1:
+        number -= 1
+    left_out.add(number)
+    line = lines[number - 1]
+    indent = line[: len(line) - len(line.lstrip())]
+    lines[number - 1] = f"{indent}pass" if line.strip() else ""
+    return Found("unreadable", number, f"this is not understood ({error.msg}): {line.strip()[:60]}", "Mend it first.")

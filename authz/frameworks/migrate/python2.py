@@ -1,0 +1,102 @@
+"""Names, methods and modules that only Python 2 has. What it only could parse is found while parsing."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Final
+
+from authz.frameworks.migrate.names import Module
+from authz.frameworks.migrate.rules import Found
+
+NAMES: Final = {
+    "unicode": "Write str.",
+    "basestring": "Write str.",
+    "long": "Write int.",
+    "unichr": "Write chr.",
+    "xrange": "Write range.",
+    "raw_input": "Write input.",
+    "reduce": "Import it from functools.",
+    "reload": "Import it from importlib.",
+    "file": "Write open.",
+    "cmp": "Compare with < and ==, or give a key.",
+    "execfile": "Write exec(Path(name).read_text()).",
+    "StandardError": "Write Exception.",
+    "intern": "Write sys.intern.",
+    "apply": "Write f(*args).",
+    "buffer": "Write memoryview.",
+}
+METHODS: Final = {
+    "has_key": "Write `key in it`.",
+    "iteritems": "Write items().",
+    "iterkeys": "Write keys().",
+    "itervalues": "Write values().",
+    "viewitems": "Write items().",
+}
+MODULES: Final = {
+    "urllib2": "urllib.request, or httpx",
+    "urlparse": "urllib.parse",
+    "StringIO": "io",
+    "cStringIO": "io",
+    "cPickle": "pickle",
+    "ConfigParser": "configparser",
+    "Queue": "queue",
+    "httplib": "http.client",
+    "Cookie": "http.cookies",
+    "cookielib": "http.cookiejar",
+    "HTMLParser": "html.parser",
+    "SocketServer": "socketserver",
+    "BaseHTTPServer": "http.server",
+    "thread": "threading",
+    "commands": "subprocess",
+    "md5": "hashlib",
+    "sha": "hashlib",
+    "sets": "set",
+    "__builtin__": "builtins",
+    "exceptions": "builtins",
+    "itertools.izip": "zip",
+    "itertools.imap": "map",
+    "itertools.ifilter": "filter",
+    "urllib.urlencode": "urllib.parse.urlencode",
+    "urllib.quote": "urllib.parse.quote",
+    "urllib.unquote": "urllib.parse.unquote",
+    "urllib.urlopen": "urllib.request.urlopen, or httpx",
+    "string.letters": "string.ascii_letters",
+}
+
+
+def check(module: Module) -> Iterator[Found]:
+    """Findings of one module."""
+    for node in module.all(ast.Name):
+        if node.id in NAMES and isinstance(node.ctx, ast.Load) and node.id not in module.bound:
+            yield Found("python2-name", node.lineno, f"{node.id} is not in Python 3", NAMES[node.id])
+    for attribute in module.all(ast.Attribute):
+        yield from _attribute(module, attribute)
+    yield from _modules(module)
+    for name in module.all(ast.Assign):
+        if ast.unparse(name.targets[0]) == "__metaclass__":
+            hint = "Write class Name(Base, metaclass=Meta)."
+            yield Found("python2-name", name.lineno, "__metaclass__ has no effect in Python 3", hint)
+
+
+def _attribute(module: Module, node: ast.Attribute) -> Iterator[Found]:
+    if node.attr in METHODS and module.refers(node.value) != "six":
+        yield Found("python2-name", node.lineno, f".{node.attr} is not in Python 3", METHODS[node.attr])
+    full = module.refers(node)
+    if full in MODULES and "." in full:
+        yield Found("python2-name", node.lineno, f"{full} is not in Python 3", f"Use {MODULES[full]}.")
+
+
+def _modules(module: Module) -> Iterator[Found]:
+    for node in module.all(ast.Import):
+        for alias in node.names:
+            if alias.name in MODULES:
+                yield _module(node.lineno, alias.name)
+    for taken in module.all(ast.ImportFrom):
+        full = [str(taken.module), *(f"{taken.module}.{alias.name}" for alias in taken.names)]
+        found = [name for name in full if name in MODULES and not taken.level]
+        yield from (_module(taken.lineno, name) for name in found[:1])
+
+
+def _module(line: int, name: str) -> Found:
+    return Found("python2-module", line, f"{name} is not in Python 3", f"Use {MODULES[name]}.")
