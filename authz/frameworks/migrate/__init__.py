@@ -12,15 +12,16 @@ Python 2 is read too: what only Python 2 understands is a finding, and the rest 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from authz.frameworks.migrate import behaviour, declarations, imports, methods, names, parse, python2
+from authz.frameworks.migrate import behaviour, declarations, imports, methods, python2, server
+from authz.frameworks.migrate.reading import names, parse
+from authz.frameworks.migrate.reading.sources import Source, read
 from authz.frameworks.migrate.rules import RULES, Found, Rule, finding
-from authz.frameworks.migrate.sources import Source, read
 from authz.model.findings import Finding
 
-_CHECKS = (imports.check, declarations.check, methods.check, behaviour.check, python2.check)
+_CHECKS = (imports.check, declarations.check, methods.check, server.check, behaviour.check, python2.check)
 
 
 def check(things: Iterable[Source | Path | str], directory: str | Path = ".") -> tuple[Finding, ...]:
@@ -29,14 +30,18 @@ def check(things: Iterable[Source | Path | str], directory: str | Path = ".") ->
     Raises:
         UsageError: a name is neither a file, nor a directory, nor a module below `directory` or on sys.path.
     """
-    modules = [parse.parse(source) for thing in things for source in read(thing, directory)]
+    sources = dict.fromkeys(source for thing in things for source in read(thing, directory))
+    modules = [parse.parse(source) for source in sources]
     found = [finding(module.name, one) for module in modules for one in _of_module(module)]
-    return (*found, *declarations.shared_urls(modules))
+    found += declarations.shared_urls(modules)
+    order = {source.name: place for place, source in enumerate(sources)}
+    return tuple(sorted(dict.fromkeys(found), key=lambda one: (order[one.file], one.line)))
 
 
-def _of_module(module: names.Module) -> list[Found]:
-    found = [*module.repairs, *(one for look in _CHECKS for one in look(module))]
-    return sorted(dict.fromkeys(found), key=lambda one: one.line)
+def _of_module(module: names.Module) -> Iterator[Found]:
+    yield from module.repairs
+    for look in _CHECKS:
+        yield from look(module)
 
 
 __all__ = ["RULES", "Finding", "Rule", "Source", "check"]

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Final
 
-from authz.frameworks.migrate.names import Module, constant
+from authz.frameworks.migrate.reading.names import Module, constant
 from authz.frameworks.migrate.rules import Found
 
 USER_VARIABLES: Final = (
@@ -20,6 +20,7 @@ APPENGINE_VARIABLES: Final = (
     "HTTP_HOST", "REMOTE_ADDR", "PATH_INFO", "QUERY_STRING", "REQUEST_METHOD",
 )  # fmt: skip
 UNRECOGNIZED: Final = ("all_unrecognized_fields", "get_unrecognized_field_info", "set_unrecognized_field")
+INFINITE: Final = ("nan", "inf", "infinity")
 REWRITTEN: Final = {
     501: "a method that a path does not have is 405 with Allow, and no longer 501",
     503: "a method's exception is 500, and no longer 503",
@@ -32,6 +33,7 @@ def check(module: Module) -> Iterator[Found]:
     yield from _tokens(module)
     yield from _exceptions(module)
     yield from _statuses(module)
+    yield from _numbers(module)
     for attribute in module.all(ast.Attribute):
         if attribute.attr in UNRECOGNIZED:
             hint = "Declare the fields; for parameters, in a ResourceContainer."
@@ -72,6 +74,14 @@ def _tokens(module: Module) -> Iterator[Found]:
         if isinstance(call.func, ast.Attribute) and call.func.attr == "user_id":
             hint = "Data that was stored by e-mail address needs it still: .email()."
             yield Found("user-id", call.lineno, "user_id() is the subject of the token, for every issuer", hint)
+
+
+def _numbers(module: Module) -> Iterator[Found]:
+    for call in module.all(ast.Call):
+        text = constant(call.args[0]) if call.args else None
+        if ast.unparse(call.func) == "float" and isinstance(text, str) and text.lower().strip("+-") in INFINITE:
+            hint = "Leave the field unset instead: JSON has no such number, and an answer with one is 500."
+            yield Found("not-a-number", call.lineno, f"float({text!r}) is made", hint)
 
 
 def _exceptions(module: Module) -> Iterator[Found]:

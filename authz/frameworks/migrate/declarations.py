@@ -1,4 +1,4 @@
-"""What decorators, fields and servers are given: arguments that are refused here, or that mean more than they did."""
+"""What decorators and fields are given: arguments that are refused here, or that mean more than they did."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from authz.frameworks.declare import paths
 from authz.frameworks.declare.names import path_version
 from authz.frameworks.exceptions import ApiConfigurationError
 from authz.frameworks.migrate import refused
-from authz.frameworks.migrate.names import Module, constant, keyword
+from authz.frameworks.migrate.reading.names import Module, constant, keyword
 from authz.frameworks.migrate.rules import Found, finding
 from authz.frameworks.types import EMAIL_SCOPE
 from authz.model.findings import Finding
@@ -26,8 +26,6 @@ def check(module: Module) -> Iterator[Found]:
         kind = DECORATORS.fullmatch(name)
         if kind:
             yield from _decorator(kind[2] or "api_class", call)
-        elif name == "endpoints.api_server":
-            yield from _server(call)
         elif name in {"messages.BytesField", "messages.StringField"}:
             yield from _default(name, call)
     yield from _integers(module)
@@ -91,15 +89,6 @@ _ARGUMENTS: Final[dict[str, Callable[[ast.expr], Iterable[Found]]]] = {
     "scopes": _scopes,
     "allowed_client_ids": _client_ids,
 }
-
-
-def _server(call: ast.Call) -> Iterator[Found]:
-    from authz.frameworks.serve import Options
-
-    for one in call.keywords:
-        if one.arg and one.arg not in Options.__dataclass_fields__:
-            options = ", ".join(Options.__dataclass_fields__)
-            yield Found("server-argument", one.value.lineno, f"api_server has no {one.arg}", f"It takes {options}.")
 
 
 def _default(name: str, call: ast.Call) -> Iterator[Found]:

@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Final
 
-from authz.frameworks.migrate.names import ROOTS, Module, canonical
+from authz.frameworks.migrate.reading.names import ROOTS, Module, canonical
 from authz.frameworks.migrate.rules import Found
 
 ROOM: Final = "authz.frameworks"

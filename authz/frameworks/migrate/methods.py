@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Final, TypeAlias
 
-from authz.frameworks.migrate.names import Module, constant, keyword
+from authz.frameworks.migrate.reading.names import Module, constant, keyword
 from authz.frameworks.migrate.rules import Found
 
 _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Final
 
-from authz.frameworks.migrate.names import Module
+from authz.frameworks.migrate.reading.names import Module
 from authz.frameworks.migrate.rules import Found
 
 NAMES: Final = {
@@ -73,6 +73,10 @@ def check(module: Module) -> Iterator[Found]:
     for attribute in module.all(ast.Attribute):
         yield from _attribute(module, attribute)
     yield from _modules(module)
+    for printed in module.all(ast.BinOp):
+        if ast.unparse(printed.left) == "print":
+            hint = "Write print(..., file=...), or use logging."
+            yield Found("python2-syntax", printed.lineno, "print is a statement", hint)
     for name in module.all(ast.Assign):
         if ast.unparse(name.targets[0]) == "__metaclass__":
             hint = "Write class Name(Base, metaclass=Meta)."

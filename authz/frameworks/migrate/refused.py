@@ -6,7 +6,6 @@ An argument that is computed, or named, is left aside: it is found when the code
 from __future__ import annotations
 
 import ast
-import logging
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -39,13 +38,10 @@ def check(kind: str, call: ast.Call) -> Iterator[Found]:
 
 
 def _error(kind: str, arguments: dict[str, Any]) -> str:
-    logging.disable(logging.WARNING)  # the decorators say of their own what findings say better
     try:
         _decorate(kind, arguments)
     except ERRORS as error:
-        return str(error)
-    finally:
-        logging.disable(logging.NOTSET)
+        return str(error).partition(": ")[2] or str(error)
     return ""
 
 

@@ -32,6 +32,8 @@ RULES: tuple[Rule, ...] = (
     Rule("name-gone", _E, "A name of the old library that is used exists here."),
     Rule("appengine-argument", _W, "Arguments that only App Engine read have no effect."),
     Rule("server-argument", _E, "api_server takes what servers here take."),
+    Rule("server-trust", _W, "A server whose methods ask who calls is told by what it knows its gateway."),
+    Rule("server-defaults", _W, "What a server does only when it is told to, and did always, is asked for."),
     # Declarations that are refused, or mean more than they did.
     Rule("argument-refused", _E, "Decorators get arguments that they take."),
     Rule("http-method-case", _W, "http_method counts in capitals, so that two spellings are one method."),
@@ -51,6 +53,7 @@ RULES: tuple[Rule, ...] = (
     Rule("custom-status", _W, "An exception's http_status is the answer's status."),
     Rule("status-500", _W, "An unexpected exception and InternalServerErrorException are 500, not 503."),
     Rule("status-rewritten", _W, "405 and 500 are no longer answered as 501 and 503."),
+    Rule("not-a-number", _W, "NaN and infinite numbers are neither read nor written."),
     Rule("unrecognized-fields", _E, "Members that a message does not have are not kept."),
 )
 

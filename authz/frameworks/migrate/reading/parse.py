@@ -11,10 +11,10 @@ import re
 import warnings
 from typing import Final
 
-from authz.frameworks.migrate import repair
-from authz.frameworks.migrate.names import Module
+from authz.frameworks.migrate.reading import repair
+from authz.frameworks.migrate.reading.names import Module
+from authz.frameworks.migrate.reading.sources import Source
 from authz.frameworks.migrate.rules import Found
-from authz.frameworks.migrate.sources import Source
 
 MOST_REPAIRS: Final = 2000
 """Of one file; each costs a parse."""
