@@ -173,7 +173,9 @@ def limits(place: str, value: Any) -> tuple[LimitDefinition, ...]:
     if not isinstance(value, list):
         raise wrong(place, "limit_definitions", "a list of LimitDefinition", value)
     seen: set[str] = set()
-    for limit in value:
+    for index, limit in enumerate(value):
+        if not isinstance(limit, LimitDefinition):
+            raise wrong(place, f"limit_definitions[{index}]", "an instance of LimitDefinition", limit)
         _limit(place, limit)
         if limit.metric_name in seen:
             message = f"{place}: limit_definitions has the metric '{limit.metric_name}' twice"
@@ -182,15 +184,12 @@ def limits(place: str, value: Any) -> tuple[LimitDefinition, ...]:
     return tuple(value)
 
 
-def _limit(place: str, limit: Any) -> None:
-    record(place, "limit_definition", limit, LimitDefinition)
-    if limit is None:
-        raise wrong(place, "limit_definition", "an instance of LimitDefinition", limit)
+def _limit(place: str, limit: LimitDefinition) -> None:
     for name in ("metric_name", "display_name"):
         if not text(place, f"limit_definition.{name}", getattr(limit, name)):
             message = f"{place}: limit_definition.{name} is empty"
             raise InvalidLimitDefinitionException(message)
-    amount = limit.default_limit
+    amount: Any = limit.default_limit
     if not isinstance(amount, int) or isinstance(amount, bool):
         raise wrong(place, "limit_definition.default_limit", "an integer", amount)
     if amount < 0:

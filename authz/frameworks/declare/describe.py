@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from authz.frameworks.declare import names, parameters, paths
@@ -16,6 +17,7 @@ from authz.frameworks.messages import Field, Message
 from authz.frameworks.protojson import FieldParameter, MessageBinding
 from authz.frameworks.service import Method
 
+_MOST_PARAMETERS = 1000
 _BODILESS = frozenset({"GET", "DELETE"})
 
 
@@ -30,11 +32,13 @@ def described(info: ApiInfo, service: type, factory: Callable[[], Any]) -> Itera
 def _declared(service: type, attribute: str) -> tuple[MethodInfo | None, Remote | None]:
     """What is said of an attribute, where it is or where it is first overridden without being decorated again."""
     for base in service.__mro__:
-        found = vars(base).get(attribute)
+        if attribute not in vars(base):
+            continue
+        found = vars(base)[attribute]
         method, remote = getattr(found, "method_info", None), getattr(found, "remote", None)
         if isinstance(method, MethodInfo) and isinstance(remote, Remote):
             return method, remote
-        if found is not None and not callable(found):
+        if not callable(found):
             break
     return None, None
 
@@ -98,7 +102,13 @@ class _Taken:
 
     def _leaves(self) -> list[parameters.Leaf]:
         """In the order of numbers; what only a path reaches, beyond a message that contains itself, comes last."""
-        found = {leaf.name: leaf for leaf in parameters.leaves(self.fields)}
         if self.method.container is None and self.body is not None:
-            found = {name: leaf for name, leaf in found.items() if name in self.in_path}
+            return list(self.in_path.values())
+        found = {leaf.name: leaf for leaf in islice(parameters.leaves(self.fields), _MOST_PARAMETERS + 1)}
+        if len(found) > _MOST_PARAMETERS:
+            text = (
+                f"{self.method.place}: what it takes has more than {_MOST_PARAMETERS} fields within fields, and each "
+                "would be a parameter; take a ResourceContainer of the few that are"
+            )
+            raise ApiConfigurationError(text)
         return list((found | {name: leaf for name, leaf in self.in_path.items() if name not in found}).values())

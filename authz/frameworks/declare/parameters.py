@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from authz.frameworks.declare import schema
 from authz.frameworks.exceptions import ApiConfigurationError
@@ -19,6 +20,8 @@ class Leaf:
     name: str
     field: Field
     required: bool
+    numbers: tuple[int, ...] = ()
+    """Of the fields on the way to one in a path."""
 
     def parameter(self, in_path: Iterable[str]) -> Parameter:
         """The field as a parameter; one in the path is always required."""
@@ -53,13 +56,14 @@ def named(message: type[Message]) -> list[tuple[str, Field]]:
 
 
 def in_path(names: Sequence[str], fields: Sequence[tuple[str, Field]], place: str) -> dict[str, Leaf]:
-    """The fields that the variables of a path fill.
+    """The fields that the variables of a path fill, in the order of numbers.
 
     Raises:
         ApiConfigurationError: nothing has the name, or it is a list.
         TypeError: a field on the way is no message, or the last one is.
     """
-    return {name: _filled(name, dict(fields), place) for name in names}
+    found = [_filled(name, dict(fields), place) for name in names]
+    return {leaf.name: leaf for leaf in sorted(found, key=attrgetter("numbers"))}
 
 
 def _filled(name: str, fields: dict[str, Field], place: str) -> Leaf:
@@ -72,16 +76,18 @@ def _filled(name: str, fields: dict[str, Field], place: str) -> Leaf:
     if field.repeated and not rest:
         message = f"{place}: the path variable '{name}' is a repeated field; one segment holds one value"
         raise ApiConfigurationError(message)
+    numbers = [field.number]
     for part in rest:
         inner = dict(named(field.type)) if schema.is_message(field) and not field.repeated else {}
         if part not in inner:
             message = f"{place}: the path variable '{name}' leads nowhere: '{part}' is no field of {_type(field)}"
             raise TypeError(message)
         field = inner[part]
+        numbers.append(field.number)
     if schema.is_message(field) or isinstance(field, DateTimeField):
         message = f"{place}: the path variable '{name}' is {_type(field)}; a path holds single plain values"
         raise TypeError(message)
-    return Leaf(name, field, required=True)
+    return Leaf(name, field, required=True, numbers=tuple(numbers))
 
 
 def _type(field: Field) -> str:
