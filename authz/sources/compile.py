@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -41,6 +42,10 @@ class Compiled:
     def warnings(self) -> tuple[Finding, ...]:
         """The findings that do not."""
         return tuple(finding for finding in self.findings if finding.severity is Severity.WARNING)
+
+
+_GRPC_PATH = re.compile(r"/[A-Za-z_][\w.]*/[A-Za-z_]\w*\Z")
+"""Where gRPC clients call: an operation that has such a path may be for them."""
 
 
 @kept()
@@ -85,6 +90,7 @@ def _readings(texts: Sequence[SourceText], service: str, findings: Findings) -> 
     read = [reading for one in documents if not _is_service(one) and (reading := _read(one, name))]
     if not sets:
         _refuse_rpcs(read)
+        _warn_of_grpc(read)
     if not sets and not yamls:
         return read
     # Protobuf is loaded by those who need it.
@@ -105,6 +111,16 @@ def _refuse_rpcs(readings: Iterable[Reading]) -> None:
             message = f"'{claim.named.rpc}' is named as an RPC, but there are no protos beside the document"
             hint = "Name the .proto files or the descriptor set in the same command."
             claim.node.report("descriptors-missing", message, hint, claim.key)
+
+
+def _warn_of_grpc(readings: Iterable[Reading]) -> None:
+    """Warn, once for each document, of operations whose backend takes gRPC where nothing makes gRPC of JSON."""
+    for reading in readings:
+        unnamed = [one for one in reading.claims if not one.named.rpc and not _GRPC_PATH.match(one.called)]
+        if unnamed:
+            message = "the backend takes gRPC, but there are no protos: requests in JSON reach it as they are, and fail"
+            hint = "Name the .proto files or the descriptor set in the same command, or give it an http backend."
+            unnamed[0].node.report("grpc-unnamed", message, hint, "operationId")
 
 
 def _read(document: Document, service: str) -> Reading | None:

@@ -116,7 +116,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "grpc-unnamed",
         _W,
-        "Beside protos, an operation with a gRPC backend says which RPC it is, or has the name of one.",
+        "An operation with a gRPC backend says which RPC of the protos it is, or has the name of one.",
     ),
     Rule("grpc-unserved", _W, "Beside a document that names RPCs, others have an http rule or stand among 'apis'."),
     Rule(
