@@ -7,7 +7,6 @@ issuer's name and eight digits of a hash of the audiences.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -122,5 +121,5 @@ def _alternatives(security: Security) -> list[list[str]]:
     """Scopes of which any list will do, and of that all. Exactly the e-mail scope is what ID tokens have anyway."""
     if not security.scopes or security.scopes == (EMAIL_SCOPE,):
         return [[]]
-    split = (list(dict.fromkeys(words.split())) for words in security.scopes)
-    return [found for found, _ in itertools.groupby(sorted(split, key=lambda one: one))]
+    split = [list(dict.fromkeys(words.split())) for words in security.scopes]
+    return list({frozenset(words): words for words in reversed(split)}.values())[::-1]
