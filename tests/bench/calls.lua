@@ -4,6 +4,7 @@
 local requests, turn = {}, 0
 
 init = function(arguments)
+  if (arguments[2] or "") ~= "" then wrk.method, wrk.body = "POST", arguments[2] end
   for token in io.lines(arguments[1]) do
     wrk.headers["authorization"] = "Bearer " .. token
     requests[#requests + 1] = wrk.format()

@@ -25,13 +25,14 @@ _SCRIPT = Path(__file__).with_name("calls.lua")
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """One operation as a client calls it through Envoy. `tokens`: sent in turn, one a call."""
+    """One operation as a client calls it. `tokens`: sent in turn, one a call. `body`: JSON to POST, instead of GET."""
 
     port: int
     host: str
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     tokens: Sequence[str] = ()
+    body: str = ""
 
     def drive(self, seconds: float, *, by_hand: bool = False) -> Run:
         """So many seconds of load on 32 connections."""
@@ -46,7 +47,7 @@ class Http:
 
     def options(self, host_name: str) -> list[str]:
         """The headers as both tools' options."""
-        given = {host_name: self.host, **self.headers}
+        given = {host_name: self.host, **({"content-type": "application/json"} if self.body else {}), **self.headers}
         return [part for name, value in given.items() for part in ("-H", f"{name}: {value}")]
 
     def _requests(self) -> list[bytes]:
@@ -54,9 +55,9 @@ class Http:
         return [
             "".join(
                 [
-                    f"GET {self.path} HTTP/1.1\r\nhost: {self.host}\r\n",
+                    f"{'POST' if self.body else 'GET'} {self.path} HTTP/1.1\r\nhost: {self.host}\r\n",
                     *(f"{name}: {value}\r\n" for name, value in {**self.headers, **more}.items()),
-                    "\r\n",
+                    f"content-length: {len(self.body)}\r\n\r\n{self.body}",
                 ]
             ).encode()
             for more in own_headers
@@ -106,12 +107,16 @@ def _wrk(call: Http, seconds: float) -> Run:
         tokens.writelines(f"{token}\n" for token in call.tokens)
         tokens.flush()
         command = ["wrk", "-t1", f"-c{WIDTH}", f"-d{max(1, round(seconds))}s", "-s", str(_SCRIPT)]
-        told = _run([*command, *call.options("Host"), call.url, "--", tokens.name])
+        told = _run([*command, *call.options("Host"), call.url, "--", tokens.name, call.body])
     return Run(**json.loads(told.splitlines()[-1]))
 
 
 def _h2load_http(call: Http, seconds: float) -> Run:
-    run, _ = _h2load(["--h1", f"-c{WIDTH}", *call.options(":authority"), call.url], seconds)
+    with tempfile.NamedTemporaryFile("w") as body:
+        body.write(call.body)
+        body.flush()
+        data = [f"--data={body.name}"] if call.body else []
+        run, _ = _h2load(["--h1", f"-c{WIDTH}", *data, *call.options(":authority"), call.url], seconds)
     return run
 
 

@@ -7,9 +7,10 @@ rpc         what we add to calls in gRPC, native and transcoded, beside what we 
 micro       what the parts cost in this process: compiling, deciding, charging, answering, and what a call allocates
 deploy      from a document of 1,000 operations to Envoy's acceptance of it, on a running gateway
 scale       Envoy's CPU per request in an API of 1,000 operations against one of 10
+frameworks  a declared method under uvicorn against the same handler in Starlette; writing documents, and importing
 
 All but micro start real processes on free loopback ports and Unix sockets, and end them. Load comes from h2load
-(sidecar, transports, rpc) and wrk (http, rpc, scale; h2load does, but cannot send fresh tokens).
+(sidecar, transports, rpc) and wrk (http, rpc, scale, frameworks; h2load does, but cannot send fresh tokens).
 Points are measured in turn, round after round, so that a slow minute of the machine slows all of them; figures are
 medians of the rounds, and ratios medians of the rounds' ratios. Compare ratios between machines, never figures.
 """
@@ -37,7 +38,7 @@ from bench.report import Section  # noqa: E402
 
 SECTIONS = {
     "sidecar": "sidecars", "transports": "transports", "http": "overhead",
-    "rpc": "rpcs", "micro": "micro", "deploy": "deploy", "scale": "scale",
+    "rpc": "rpcs", "micro": "micro", "deploy": "deploy", "scale": "scale", "frameworks": "frameworks",
 }  # fmt: skip
 """Names to the modules that measure them. Peers come first: whatever is wrong with one is told before anything else."""
 PROFILED = ("sidecar", "transports", "http", "rpc")

@@ -153,11 +153,11 @@ def _envoy_of(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def backend(name: str = "upstream.py") -> Iterator[tuple[str, int]]:
-    """Something for Envoy to proxy to: its address, and its process."""
+def backend(name: str = "upstream.py", *words: str) -> Iterator[tuple[str, int]]:
+    """Something for Envoy to proxy to, or to be asked itself: its address, and its process."""
     port = proxy.free_port()
     script = Path(__file__).with_name(name)
-    with subprocess.Popen([sys.executable, str(script), str(port)]) as process:
+    with subprocess.Popen([sys.executable, str(script), str(port), *words]) as process:
         try:
             wait_for(port)
             yield f"http://127.0.0.1:{port}", process.pid

@@ -312,14 +312,14 @@ def test_help_says_what_each_section_is(way: tuple[str, ...]) -> None:
     done = bench("--help", way=way)
 
     assert done.returncode == 0
-    sections = ("sidecar", "transports", "http", "rpc", "micro", "deploy", "scale")
+    sections = ("sidecar", "transports", "http", "rpc", "micro", "deploy", "scale", "frameworks")
     assert all(f"\n{section} " in done.stdout for section in sections)
 
 
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (("--only", "micro,magic"), "no section magic; there are sidecar,transports,http,rpc,micro,deploy,scale"),
+        (("--only", "micro,magic"), "no section magic; there are sidecar,transports,http,rpc,micro,deploy,scale,"),
         (("--only", "micro", "--peer", "a=b:1"), "peers are measured in the section sidecar"),
         (("--profile", "--only", "micro"), "no sidecar is under load there"),
         (("--peer", "nameless"), "'nameless' names no peer: write NAME=HOST:PORT or NAME=unix:/PATH"),

@@ -108,7 +108,7 @@ def _request(scope: Scope) -> Request:
         path,
         scope["query_string"].decode("latin-1"),
         headers,
-        raw=None if raw is None else raw.decode("latin-1"),
+        raw=raw.decode() if raw and raw.isascii() else None,
         address=client[0] if client else None,
         scheme=scope.get("scheme", "http"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from itertools import accumulate
@@ -15,6 +16,8 @@ from authz.frameworks.users import Call, User
 
 FORM: Final = "application/x-www-form-urlencoded"
 _MOST_PAIRS: Final = 1000
+_PLAIN: Final = re.compile(r"[\x20-\x24\x26-\x2a\x2c-\x7e]*").fullmatch
+"""ASCII without `%` and `+`."""
 _STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _STRUCTURE: Final = b'[]{}"'
 _REST: Final = bytes(set(range(256)) - set(_STRUCTURE))
@@ -57,14 +60,20 @@ class Request(Call):
         self.scheme = scheme
 
 
-def pairs(query: str, where: str = "query") -> list[tuple[str, str]]:
+def pairs(text: str, where: str = "query") -> list[tuple[str, str]]:
     """Names and values as they came, decoded.
 
     Raises:
         InvalidValue: it is not UTF-8, or has too many of them.
     """
+    if _PLAIN(text) and text.count("&") < _MOST_PAIRS:
+        # Nothing to decode: what `parse_qsl` gives, at a third of its price.
+        parts = [part.partition("=") for part in text.split("&") if part]
+        return [(name, value) for name, _, value in parts]
     try:
-        return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=_MOST_PAIRS)
+        if where == "query" and not text.isascii():
+            text = text.encode("latin-1").decode()  # bytes in the guise of text, as servers give them
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_PAIRS)
     except UnicodeDecodeError:
         raise InvalidValue(f"The {where} is not UTF-8.") from None
     except ValueError:

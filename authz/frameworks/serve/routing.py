@@ -7,7 +7,7 @@ It knows paths and verbs, and nothing of what is behind a route. The gateway rou
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 from urllib.parse import unquote
@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 _VARIABLE: Final = re.compile(r"\{([^{}]+)\}(:[^{}]*)?")
 _RESERVED: Final = re.compile(r"[/?#\[\]{}]")
+_STRANGE: Final = re.compile(r"[?#\[\]{}+]")
+"""What no value holds, and what is a space in one."""
 _NOTHING: Final[Mapping[str, str]] = {}
 
 
@@ -102,11 +104,30 @@ class Router(Generic[T]):
         Raises:
             UnicodeDecodeError: the path is not UTF-8.
         """
-        escaped = raw is not None and "%" in raw
-        if not escaped and (known := self._constant.get(path)) and (found := known.get(verb)):
-            return found
-        parts = _segments(raw if escaped and raw is not None else path)
-        read = _unescaped if escaped else str
+        if raw is None or "%" not in raw:
+            if (known := self._constant.get(path)) and (found := known.get(verb)):
+                return found
+            parts = _segments(path)
+            return self._straight(verb, path, parts) or self._search(verb, parts, str)
+        return self._search(verb, _segments(raw), _unescaped)
+
+    def _straight(self, verb: str, path: str, parts: list[str]) -> Found[T] | None:
+        """The usual way: where only one branch can be the best, and no name needs a second look."""
+        node = self._root
+        if _STRANGE.search(path):
+            return None
+        for name in parts:
+            below = node.constants.get(name)
+            if below is None:
+                below = node.variable
+                if below is None or not name or node.verbs:
+                    return None
+            node = below
+        leaf = node.leaves.get(verb)
+        return Found(leaf.target, {name: parts[at] for at, name, _ in leaf.variables}) if leaf else None
+
+    def _search(self, verb: str, parts: list[str], read: Callable[[str], str]) -> Found[T] | OtherVerbs | None:
+        """Every way, the best first."""
         allowed: set[str] = set()
         for leaves in _leaves(self._root, [read(part) for part in parts], 0):
             if leaf := leaves.get(verb):
