@@ -73,14 +73,20 @@ def check(module: Module) -> Iterator[Found]:
     for attribute in module.all(ast.Attribute):
         yield from _attribute(module, attribute)
     yield from _modules(module)
-    for printed in module.all(ast.BinOp):
-        if ast.unparse(printed.left) == "print":
-            hint = "Write print(..., file=...), or use logging."
-            yield Found("python2-syntax", printed.lineno, "print is a statement", hint)
+    for statement in module.nodes:
+        if _prints(statement):
+            hint = "Write print(), with file=... for another file, or use logging."
+            yield Found("python2-syntax", getattr(statement, "lineno", 0), "print is a statement", hint)
     for name in module.all(ast.Assign):
         if ast.unparse(name.targets[0]) == "__metaclass__":
             hint = "Write class Name(Base, metaclass=Meta)."
             yield Found("python2-name", name.lineno, "__metaclass__ has no effect in Python 3", hint)
+
+
+def _prints(node: ast.AST) -> bool:
+    """`print` alone, and `print >>file, ...`: Python 3 parses them as something else."""
+    printed = node.left if isinstance(node, ast.BinOp) else node.value if isinstance(node, ast.Expr) else None
+    return isinstance(printed, ast.Name) and printed.id == "print"
 
 
 def _attribute(module: Module, node: ast.Attribute) -> Iterator[Found]:

@@ -60,9 +60,10 @@ def _mend(lines: list[str], error: SyntaxError, left_out: set[int]) -> list[Foun
         lines[:] = [line.expandtabs() for line in lines]
         return [Found("python2-syntax", first, "tabs and blanks are mixed", "Indent with four blanks.")]
     for number in _suspects(error, len(lines)):
-        mended, what, hint = repair.mended(lines[number - 1])
+        end = number - 1 + repair.length(lines, number - 1)
+        mended, what, hint = repair.mended("\n".join(lines[number - 1 : end]))
         if what:
-            lines[number - 1] = mended
+            lines[number - 1 : end] = mended.split("\n")
             return [Found("python2-syntax", number, what, hint)]
     return [_leave_out(lines, error, left_out)]
 

@@ -22,13 +22,18 @@ class Repair:
 
 
 _START: Final = r"^(?P<in>\s*(?:(?:if|elif|else|for|while|try|except|finally|with)\b[^:#]*:\s*)?|.*;\s*)"
-_STATEMENT: Final = re.compile(r"""(?:[^;'"\\]|\\.|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")*""")
+_STATEMENT: Final = re.compile(r"""(?:[^;'"\\]|\\.|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")*""", re.DOTALL)
 """As much of a line as one statement has: a semicolon in a text ends none."""
-_END: Final = r"(?P<end>\s*(?:#.*)?)$"
+_TEXTS: Final = re.compile(
+    r"""(?P<long>\"{3}|'{3})(?P<rest>.*?(?P=long)|.*)|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|\#[^\n]*""", re.DOTALL
+)
+_MOST_LINES: Final = 60
+"""Of one statement that is mended as a whole."""
+_END: Final = r"(?P<end>\s*(?:#[^\n]*)?)$"
 
 
 def _repair(pattern: str, become: str | Callable[[re.Match[str]], str], what: str, hint: str) -> Repair:
-    return Repair(re.compile(pattern), become, what, hint)
+    return Repair(re.compile(pattern, re.DOTALL), become, what, hint)
 
 
 def _printed(found: re.Match[str]) -> str:
@@ -36,8 +41,6 @@ def _printed(found: re.Match[str]) -> str:
     first = _STATEMENT.match(words)
     if first and first.end() < len(words):
         words, end = first[0], words[first.end() :] + end
-    if words.endswith("\\") or words.count("(") > words.count(")"):
-        return f"{found['in']}print({words}{end}"  # it goes on; the line where it ends is another repair
     return f"{found['in']}print({words.rstrip().rstrip(',')}){end}"
 
 
@@ -57,6 +60,12 @@ REPAIRS: Final = (
         r"\g<in>\g<kinds> as \g<name>:",
         "except names its variable after a comma",
         "Write `except Kind as error:`.",
+    ),
+    _repair(
+        rf"(?P<call>\braise\s+[\w.]+\(.*\))\s*,\s*None\s*,\s*(?P<trace>[^,#()]+){_END}",
+        r"\g<call>.with_traceback(\g<trace>)\g<end>",
+        "raise has a traceback after commas",
+        "Write `raise Kind(...).with_traceback(...)`.",
     ),
     _repair(
         rf"(?P<in>\b){_RAISED}(?P<what>[^,#]+?)\s*,\s*(?P<trace>[^,#()]+){_END}",
@@ -112,10 +121,35 @@ REPAIRS: Final = (
 )  # fmt: skip
 
 
-def mended(line: str) -> tuple[str, str, str]:
-    """The line as Python 3 has it, what was wrong, and what to write; the line itself, and '', if nothing was."""
+def mended(statement: str) -> tuple[str, str, str]:
+    """The statement as Python 3 has it, what was wrong, and what to write; as it is, and '', if nothing was.
+
+    It has as many lines afterwards.
+    """
     for repair in REPAIRS:
-        changed = repair.pattern.sub(repair.become, line, count=0)
-        if changed != line:
+        changed = repair.pattern.sub(repair.become, statement)
+        if changed != statement and changed.count("\n") == statement.count("\n"):
             return changed, repair.what, repair.hint
-    return line, "", ""
+    return statement, "", ""
+
+
+def length(lines: list[str], start: int) -> int:
+    """How many lines the statement has that begins on one, as far as quotes and brackets tell."""
+    text = ""
+    for count, line in enumerate(lines[start : start + _MOST_LINES], 1):
+        text += line + "\n"
+        if not _goes_on(text):
+            return count
+    return 1
+
+
+def _goes_on(text: str) -> bool:
+    bare = _TEXTS.sub(_without_text, text)
+    opened = sum(bare.count(one) for one in "([{") - sum(bare.count(one) for one in ")]}")
+    return opened > 0 or bare.rstrip().endswith("\\")
+
+
+def _without_text(found: re.Match[str]) -> str:
+    if found["long"] and not found["rest"].endswith(found["long"]):
+        return "("  # it is open
+    return "" if found[0].startswith("#") else "_"
