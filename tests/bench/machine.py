@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +101,26 @@ def children(pid: int) -> list[int]:
 def name(pid: int) -> str:
     """What a process calls itself; empty once it is gone."""
     return _read(Path(f"/proc/{pid}/comm")).strip()
+
+
+@contextlib.contextmanager
+def core_kept_free() -> Iterator[Callable[[int], None]]:
+    """Leave one core to whom the yielded function gives it; this process and all that it starts use the others.
+
+    Where there is one core only, all share it.
+    """
+    cores = os.sched_getaffinity(0)
+    kept = {min(cores)}
+    os.sched_setaffinity(0, cores - kept or cores)
+    try:
+        yield lambda pid: _move(pid, kept)
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def _move(pid: int, cores: set[int]) -> None:
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), cores)
 
 
 def listening(address: str) -> list[int]:

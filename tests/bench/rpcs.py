@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from bench import bare, documents, load, protos, questions, stack
+from bench import bare, documents, load, machine, protos, questions, stack
 from bench.drivers import WIDTH, Grpc, Http
 from bench.load import Measured, Point
 from bench.pace import Pace
@@ -31,7 +31,11 @@ SENDS = Grpc
 def measure(pace: Pace) -> Section:
     """Each kind of call without us, with us, and with all that we can be asked."""
     with contextlib.ExitStack() as running:
-        figures = load.measure(list(_points(running)), _finer(pace))
+        give = running.enter_context(machine.core_kept_free())
+        points = list(_points(running))
+        for pid in {pid for point in points for pid in point.processes["Envoy"]}:
+            give(pid)
+        figures = load.measure(points, _finer(pace))
     added = {
         kind: {guard: _added(figures[_name(kind, guard)], figures[_name(kind, BARE)]) for guard in GUARDS}
         for kind in HOSTS
@@ -109,7 +113,8 @@ def _row(kind: str, guard: str, figures: Mapping[str, Measured], added: Mapping[
 
 _NOTE = (
     f"The same answer in REST, in JSON made of gRPC, and in gRPC, {WIDTH} connections each, one Envoy worker. "
-    "Envoy without us forwards and transcodes, and has no other filter, no log and no check of anything. `added` is "
+    "Envoy without us forwards and transcodes, and has no other filter, no log and no check of anything. Envoy has a "
+    "core for itself: one that waits for others handles fewer requests at a time, and each costs it more. `added` is "
     "the CPU of Envoy and sidecar per call above that, in the cheapest round of each; throughput has the cost of "
     "backends and load generators in it, which differ."
 )

@@ -5,13 +5,10 @@ It never sees a token: what it is asked for is an issuer, and a key id.
 
 from __future__ import annotations
 
-import http.client
 import json
 import logging
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -154,25 +151,25 @@ def _object(body: bytes) -> dict[str, Any]:
     return said
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
-        return None
-
-
 def download(uri: str) -> bytes:
     """What is at this address. https, or http on this machine; no redirects; within bounds of size and time.
 
     Raises:
         FetchError: it cannot be had.
     """
+    # Loaded on use: few servers check tokens themselves, and it takes as long as all the rest.
+    from http.client import HTTPException
+    from urllib.request import HTTPRedirectHandler, build_opener
+
     parts = urlsplit(uri)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}):
         raise FetchError("keys come by https only")
-    opener, end = urllib.request.build_opener(_NoRedirect), time.monotonic() + 2 * _SECONDS
+    stay = type("Stay", (HTTPRedirectHandler,), {"redirect_request": lambda *_, **__: None})
+    end = time.monotonic() + 2 * _SECONDS
     try:
-        with opener.open(uri, timeout=_SECONDS) as response:
+        with build_opener(stay).open(uri, timeout=_SECONDS) as response:
             return _read(response, end)
-    except (OSError, ValueError, http.client.HTTPException) as failed:
+    except (OSError, ValueError, HTTPException) as failed:
         raise FetchError(f"{type(failed).__name__}: {failed}") from None
 
 
