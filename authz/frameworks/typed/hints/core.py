@@ -1,8 +1,9 @@
-"""What pydantic makes of a type hint, made into what travels as JSON: base64 for bytes, RFC 3339 for times.
+"""What pydantic makes of a type hint, made into what travels as JSON and is what a document says of it.
 
-Pydantic by itself writes bytes as UTF-8, reads `"123"` as a time, and takes `true` for the 1 of an enum: none of that
-is what a document says by `byte`, `date-time` and `integer`. A pydantic model's own schema is left alone: how it
-travels is part of the model.
+pydantic by itself reads `"1"` as an integer and `123` as a time, takes `true` for the 1 of an enum, and writes bytes as
+UTF-8. Its strict mode does none of that, but refuses what validators of one's own have touched. So single values are
+strict here, and what holds them is not: numbers are numbers, times are RFC 3339, bytes are base64. A field that says
+`strict` or a model that says how its bytes travel is left as it is.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ from typing import Any, Final
 from pydantic import EncodedBytes
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-_OFFSET = r"(Z|[+-]\d\d:\d\d)?"
-_TIMES: Final[Mapping[str, tuple[str, re.Pattern[str], str]]] = {
+_OFFSET: Final = r"(Z|[+-]\d\d:\d\d)?"
+_TEXTS: Final[Mapping[str, tuple[str, re.Pattern[str], str]]] = {
     "datetime": (
         "datetime_parsing",
         re.compile(rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?{_OFFSET}", re.ASCII | re.IGNORECASE),
         "Input should be a date and time such as 2030-01-31T12:30:00Z",
+    ),
+    "date": (
+        "date_parsing",
+        re.compile(r"\d{4}-\d\d-\d\d", re.ASCII),
+        "Input should be a date such as 2030-01-31",
     ),
     "time": (
         "time_parsing",
@@ -39,51 +45,55 @@ _TIMES: Final[Mapping[str, tuple[str, re.Pattern[str], str]]] = {
         "Input should be a UUID such as 123e4567-e89b-12d3-a456-426614174000",
     ),
 }
-_OPAQUE: Final = frozenset({"model", "custom-error"})
-_PLAIN: Final = frozenset({"metadata", "config", "default", "cls", "ref", "schema_ref", "computed_fields"})
-"""Members of a schema's node that hold no schemas of what is read."""
+_BYTES: Final = frozenset({"ser_json_bytes", "val_json_bytes"})
+_PLAIN: Final = frozenset({"metadata", "config", "default", "cls", "ref", "schema_ref"})
+"""Members of a schema's node that hold no schemas."""
+
+Config = Mapping[str, Any]
 
 
 def travelling(schema: CoreSchema) -> CoreSchema:
-    """The schema of the same values as they travel; the very same object where nothing is different."""
-    changed: CoreSchema = _walk(schema)
+    """The schema of the same values as they travel."""
+    changed: CoreSchema = _walk(schema, {})
     return changed
 
 
-def _walk(node: Any) -> Any:
+def _walk(node: Any, config: Config) -> Any:
     if isinstance(node, list):
-        items = [_walk(item) for item in node]
-        return items if any(new is not old for new, old in zip(items, node, strict=True)) else node
+        return [_walk(item, config) for item in node]
     if isinstance(node, tuple):  # a choice and its label
-        return (_walk(node[0]), *node[1:]) if node else node
+        return (_walk(node[0], config), *node[1:]) if node else node
     if not isinstance(node, dict):
         return node
     kind = node.get("type")
     if not isinstance(kind, str):  # fields by name, choices by tag
-        return _members(node, frozenset())
+        return {key: _walk(value, config) for key, value in node.items()}
     if change := _CHANGES.get(kind):
-        return change(node)
-    return node if _is_opaque(node, kind) else _members(node, _PLAIN)
+        return change(node, config)
+    if _is_encoded(node):
+        return node
+    inner = node.get("config") or config
+    return {key: value if key in _PLAIN else _walk(value, inner) for key, value in node.items()}
 
 
-def _members(node: dict[str, Any], plain: frozenset[str]) -> dict[str, Any]:
-    changed = {key: new for key, old in node.items() if key not in plain and (new := _walk(old)) is not old}
-    return {**node, **changed} if changed else node
-
-
-def _is_opaque(node: Mapping[str, Any], kind: object) -> bool:
-    """A model's schema, and bytes that have an encoding of their own."""
+def _is_encoded(node: Mapping[str, Any]) -> bool:
+    """Whether these are bytes with an encoding of their own."""
     function = node.get("function")
     if isinstance(function, dict):
         function = function.get("function")
-    return kind in _OPAQUE or isinstance(getattr(function, "__self__", None), EncodedBytes)
+    return isinstance(getattr(function, "__self__", None), EncodedBytes)
 
 
-def _bytes(node: dict[str, Any]) -> Any:
-    if "serialization" in node:
+def _strict(node: dict[str, Any], _: Config) -> Any:
+    return {"strict": True, **node}
+
+
+def _bytes(node: dict[str, Any], config: Config) -> Any:
+    if "serialization" in node or config.keys() & _BYTES:
         return node
-    return core_schema.chain_schema(
-        [core_schema.str_schema(), core_schema.no_info_plain_validator_function(_decode), node],
+    return core_schema.no_info_before_validator_function(
+        _decode,
+        node,
         serialization=core_schema.plain_serializer_function_ser_schema(
             _encode, return_schema=core_schema.str_schema(), when_used="json"
         ),
@@ -91,12 +101,20 @@ def _bytes(node: dict[str, Any]) -> Any:
     )
 
 
-def _decode(text: str) -> bytes:
-    standard = text.translate({ord("-"): "+", ord("_"): "/"}).rstrip("=")
+def _decode(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise _no_base64()
     try:
+        standard = value.translate({ord("-"): "+", ord("_"): "/"}).rstrip("=")
         return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise PydanticCustomError("base64", "Input should be base64") from error
+        raise _no_base64() from error
+
+
+def _no_base64() -> PydanticCustomError:
+    return PydanticCustomError("base64", "Input should be base64")
 
 
 def _encode(value: Any) -> str:
@@ -106,27 +124,38 @@ def _encode(value: Any) -> str:
     return base64.b64encode(value).decode()
 
 
-def _time(node: dict[str, Any]) -> Any:
-    code, pattern, message = _TIMES[node["type"]]
+def _text(node: dict[str, Any], _: Config) -> Any:
+    code, pattern, message = _TEXTS[node["type"]]
 
     def check(value: Any) -> Any:
-        if isinstance(value, str) and not pattern.fullmatch(value):
+        if isinstance(value, bool | int | float) or (isinstance(value, str) and not pattern.fullmatch(value)):
             raise PydanticCustomError(code, message)
         return value
 
     return _checked(check, node)
 
 
-def _members_of(node: dict[str, Any]) -> Any:
+def _members(node: dict[str, Any], _: Config) -> Any:
     """An enum or a literal: Python's True is 1, JSON's is not."""
     wanted = [getattr(value, "value", value) for value in node.get("members", node.get("expected", ()))]
-    if not any(type(value) is int and value in {0, 1} for value in wanted):
+    if not any(type(value) in {int, float} and value in {0, 1} for value in wanted):
         return node
-    booleans = {value for value in wanted if isinstance(value, bool)}
+    takes_booleans = any(isinstance(value, bool) for value in wanted)
 
     def check(value: Any) -> Any:
-        if isinstance(value, bool) and value not in booleans:
+        if isinstance(value, bool) and not takes_booleans:
             raise PydanticCustomError("enum", "Input should be a number, not true or false")
+        return value
+
+    return _checked(check, node)
+
+
+def _number(node: dict[str, Any], _: Config) -> Any:
+    """A decimal, which is read from numbers and texts of numbers."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, bool):
+            raise PydanticCustomError("decimal_type", "Input should be a number")
         return value
 
     return _checked(check, node)
@@ -136,9 +165,11 @@ def _checked(check: Callable[[Any], Any], node: dict[str, Any]) -> Any:
     return core_schema.no_info_before_validator_function(check, node)
 
 
-_CHANGES: Final[Mapping[str, Callable[[dict[str, Any]], Any]]] = {
+_CHANGES: Final[Mapping[str, Callable[[dict[str, Any], Config], Any]]] = {
+    **dict.fromkeys(("int", "float", "bool", "str"), _strict),
+    **dict.fromkeys(_TEXTS, _text),
     "bytes": _bytes,
-    **dict.fromkeys(_TIMES, _time),
-    "enum": _members_of,
-    "literal": _members_of,
+    "decimal": _number,
+    "enum": _members,
+    "literal": _members,
 }

@@ -31,6 +31,11 @@ class Generator(GenerateJsonSchema):
         """The same."""
         return self._repeated(super().frozenset_schema(schema))
 
+    def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:
+        """Bounds count bytes, not the characters that they are written in."""
+        found = super().bytes_schema(schema)
+        return {key: value for key, value in found.items() if key not in {"minLength", "maxLength"}}
+
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
         """A text that is no number is refused."""
         found = super().decimal_schema(schema)

@@ -37,16 +37,18 @@ class Value:
     def __init__(self, hint: Any) -> None:
         adapter: TypeAdapter[Any] = TypeAdapter(hint)
         self.core = travelling(adapter.core_schema)
-        if self.core is adapter.core_schema:
-            self.validator: Any = adapter.validator
-            self.serializer: Any = adapter.serializer
-        else:
-            self.validator = SchemaValidator(self.core)
-            self.serializer = SchemaSerializer(self.core)
+        # A model's own validator, which is there already, would read it as pydantic does.
+        self.validator = SchemaValidator(self.core, _use_prebuilt=False)
+        self.serializer = SchemaSerializer(self.core, _use_prebuilt=False)
 
     def schema(self, mode: JsonSchemaMode = "validation") -> dict[str, Any]:
         """Its JSON Schema, without references where it does not contain itself."""
         return inlined(generate(self.core, mode))
+
+    @cached_property
+    def nullable(self) -> bool:
+        """Whether None may be written."""
+        return bool(kinds(self.schema("serialization")) & {"null", "any"})
 
     @cached_property
     def finite(self) -> bool:
@@ -59,7 +61,7 @@ class Value:
         Raises:
             ValidationError: it is another value than the hint says.
         """
-        return self.validator.validate_json(text, strict=True)
+        return self.validator.validate_json(text)
 
     def read(self, value: object, location: str, where: Literal["parameter", "body"]) -> Any:
         """The value of parsed JSON.
@@ -81,9 +83,11 @@ class Value:
             TypeError: it is another value than the hint says.
             ValueError: it holds a number that JSON has not.
         """
+        if value is None and not self.nullable:  # which pydantic writes for anything
+            raise TypeError("None is not what the function says that it returns")
         try:
             if self.finite:
-                return self.serializer.to_json(value, by_alias=True, warnings="error")  # type: ignore[no-any-return]
+                return self.serializer.to_json(value, by_alias=True, warnings="error")
             plain = self.serializer.to_python(value, mode="json", by_alias=True, warnings="error")
         except PydanticSerializationError as error:
             raise TypeError(str(error)) from error
