@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, TypeVar
@@ -93,12 +93,19 @@ class AsgiServer:
             self._pool = None
 
 
+def _headers(sent: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in sent]
+    headers = dict(pairs)
+    if len(headers) == len(pairs):
+        return headers
+    # As WSGI servers do: what must come once then reads as nothing that is known.
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    return {name: ",".join(said) for name, said in values.items()}
+
+
 def _request(scope: Scope) -> Request:
-    headers: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key, text = name.decode("latin-1"), value.decode("latin-1")
-        # As WSGI servers do: what must come once then reads as nothing that is known.
-        headers[key] = f"{headers[key]},{text}" if key in headers else text
     path, raw = scope["path"], scope.get("raw_path")
     if root := scope.get("root_path"):
         path, raw = path.removeprefix(root), None if raw is None else raw.removeprefix(root.encode())
@@ -107,7 +114,7 @@ def _request(scope: Scope) -> Request:
         scope["method"].upper(),
         path,
         scope["query_string"].decode("latin-1"),
-        headers,
+        _headers(scope["headers"]),
         raw=raw.decode() if raw and raw.isascii() else None,
         address=client[0] if client else None,
         scheme=scope.get("scheme", "http"),

@@ -128,7 +128,7 @@ def _json(text: str, body: bytes, kind: str, depth: int, *, objects: bool) -> ob
     try:
         if body.count(b"[") + body.count(b"{") > depth and _depth(body) > depth:
             raise InvalidValue(f"The body has arrays and objects more than {depth} deep in each other.")
-        said = json.loads(text, parse_constant=_no_number)
+        said = _decode(text)
     except RecursionError:
         raise InvalidValue("The body has too many arrays and objects in each other.") from None
     except ValueError as wrong:
@@ -140,6 +140,9 @@ def _json(text: str, body: bytes, kind: str, depth: int, *, objects: bool) -> ob
 
 def _no_number(name: str) -> NoReturn:
     raise InvalidValue(f"The body has {name}, which is no JSON.")
+
+
+_decode: Final = json.JSONDecoder(parse_constant=_no_number).decode
 
 
 def _not_json(wrong: ValueError, kind: str) -> str:
