@@ -257,8 +257,16 @@ def test_a_file_that_is_no_python_at_all_is_one_of_them() -> None:
     findings = found("\n".join("this is no { python" for _ in range(100)))
     assert (0, "unreadable") in findings
     assert len(findings) < 40
+    assert (31, "import-endpoints") in found("{ (\n" * 30 + "import endpoints\n" + ") }\n" * 30)
     assert {code for _, code in found("(" * 5000)} == {"unreadable"}
     assert found("\x00\n") == []
+
+
+def test_a_long_file_of_python_2_is_read_at_once() -> None:
+    block = "try:\n  print 'a'\nexcept A, e:\n  print e.b\nx = '''\nprint this\nexcept A, e:\n'''\n"
+    findings = found(block * 500)
+    assert len(findings) == 1500
+    assert {line % 8 for line, _ in findings} == {2, 3, 4}
 
 
 LINES = st.sampled_from(

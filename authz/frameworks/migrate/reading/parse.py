@@ -27,24 +27,31 @@ def parse(source: Source) -> Module:
     """The module of a text, whatever is in it."""
     lines = _BLANK.sub(" ", source.text).split("\n")
     repairs: list[Found] = []
-    left_out: set[int] = set()
+    left_out: list[int] = []
     for _ in range(MOST_REPAIRS):
         try:
             return Module(source.name, _tree(lines), tuple(repairs))
         except SyntaxError as error:
-            found = _mend(lines, error, left_out)
-            repairs.extend(found)
+            repairs.extend(_mend(lines, error, left_out))
             if len(left_out) > MOST_LEFT_OUT:
                 break
-        except (RecursionError, MemoryError, ValueError) as error:
-            repairs.append(
-                Found("unreadable", 0, f"this cannot be parsed: {error or type(error).__name__}", "Split the file.")
-            )
+        except (RecursionError, MemoryError, ValueError):
             break
     hint = "Run `python -m py_compile` on it, and mend what that says first."
-    return Module(
-        source.name, ast.parse(""), (*repairs, Found("unreadable", 0, "the rest of the file is not read", hint))
-    )
+    unread = Found("unreadable", 0, "this is no Python as a whole, and was read line by line", hint)
+    return Module(source.name, _line_by_line(lines), (*repairs, unread))
+
+
+def _line_by_line(lines: list[str]) -> ast.Module:
+    """What single lines say: imports, and calls that are not longer."""
+    whole = ast.Module([], [])
+    for number, line in enumerate(lines):
+        try:
+            one = _tree([line.strip().removeprefix("@")])
+        except (SyntaxError, RecursionError, MemoryError, ValueError):
+            continue
+        whole.body += [ast.increment_lineno(statement, number) for statement in one.body]
+    return whole
 
 
 def _tree(lines: list[str]) -> ast.Module:
@@ -54,7 +61,7 @@ def _tree(lines: list[str]) -> ast.Module:
         return ast.parse("\n".join(lines))
 
 
-def _mend(lines: list[str], error: SyntaxError, left_out: set[int]) -> list[Found]:
+def _mend(lines: list[str], error: SyntaxError, left_out: list[int]) -> list[Found]:
     if isinstance(error, TabError) and any("\t" in line for line in lines):
         first = next(number for number, line in enumerate(lines, 1) if "\t" in line)
         lines[:] = [line.expandtabs() for line in lines]
@@ -64,8 +71,22 @@ def _mend(lines: list[str], error: SyntaxError, left_out: set[int]) -> list[Foun
         mended, what, hint = repair.mended("\n".join(lines[number - 1 : end]))
         if what:
             lines[number - 1 : end] = mended.split("\n")
-            return [Found("python2-syntax", number, what, hint)]
+            others = _alike(lines, what)
+            return [Found("python2-syntax", one, what, hint) for one in (number, *others)]
     return [_leave_out(lines, error, left_out)]
+
+
+def _alike(lines: list[str], what: str) -> list[int]:
+    """Other lines with what has just been found, mended at once: a file of hundreds of prints is parsed once more."""
+    inside = repair.inside_texts(lines)
+    found = []
+    for number, line in enumerate(lines):
+        if number not in inside and repair.is_statement(line, what) and repair.length(lines, number) == 1:
+            mended, other, _ = repair.mended(line)
+            if other == what:
+                lines[number] = mended
+                found.append(number + 1)
+    return found
 
 
 def _suspects(error: SyntaxError, count: int) -> list[int]:
@@ -76,12 +97,12 @@ def _suspects(error: SyntaxError, count: int) -> list[int]:
     return list(dict.fromkeys(around))
 
 
-def _leave_out(lines: list[str], error: SyntaxError, left_out: set[int]) -> Found:
+def _leave_out(lines: list[str], error: SyntaxError, left_out: list[int]) -> Found:
     """`pass` in the place of a line; where it was already, the line before goes too, as a statement may be long."""
     number = min(max(error.lineno or 1, 1), len(lines))
     while number in left_out and number > 1:
         number -= 1
-    left_out.add(number)
+    left_out.append(number)
     line = lines[number - 1]
     indent = line[: len(line) - len(line.lstrip())]
     lines[number - 1] = f"{indent}pass" if line.strip() else ""

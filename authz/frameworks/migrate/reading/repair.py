@@ -121,6 +121,9 @@ REPAIRS: Final = (
 )  # fmt: skip
 
 
+_BEGINNINGS: Final = {"print is a statement": "print ", "except names its variable after a comma": "except "}
+
+
 def mended(statement: str) -> tuple[str, str, str]:
     """The statement as Python 3 has it, what was wrong, and what to write; as it is, and '', if nothing was.
 
@@ -131,6 +134,22 @@ def mended(statement: str) -> tuple[str, str, str]:
         if changed != statement and changed.count("\n") == statement.count("\n"):
             return changed, repair.what, repair.hint
     return statement, "", ""
+
+
+def is_statement(line: str, what: str) -> bool:
+    """Whether a line begins as the statements that are called so do."""
+    return line.lstrip().startswith(_BEGINNINGS.get(what, "\n"))
+
+
+def inside_texts(lines: list[str]) -> set[int]:
+    """Which lines (from 0) begin inside a text of several lines."""
+    text = "\n".join(lines)
+    inside: set[int] = set()
+    for found in _TEXTS.finditer(text):
+        if found["long"]:
+            first = text.count("\n", 0, found.start())
+            inside.update(range(first + 1, first + found[0].count("\n") + 1))
+    return inside
 
 
 def length(lines: list[str], start: int) -> int:
