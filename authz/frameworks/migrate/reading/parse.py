@@ -39,7 +39,7 @@ def parse(source: Source) -> Module:
             break
     hint = "Run `python -m py_compile` on it, and mend what that says first."
     unread = Found("unreadable", 0, "this is no Python as a whole, and was read line by line", hint)
-    return Module(source.name, _line_by_line(lines), (*repairs, unread))
+    return Module(source.name, _line_by_line(source.text.split("\n")), (*repairs, unread))
 
 
 def _line_by_line(lines: list[str]) -> ast.Module:
