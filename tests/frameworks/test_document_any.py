@@ -121,10 +121,11 @@ def an_api(draw: st.DrawFn) -> Api:
 
 
 def fit_for_validators(made: dict[str, Any]) -> dict[str, Any]:
-    """What Google's generator leaves out of a scheme, and every gateway does without."""
+    """With what Google's generator leaves out of a scheme, and every gateway does without."""
     for scheme in made["securityDefinitions"].values():
         if scheme["type"] == "oauth2":
             scheme.setdefault("scopes", {})
+            scheme["authorizationUrl"] = "https://any.example.com"
     return made
 
 
