@@ -215,7 +215,8 @@ async def _up_with(code: Code, request: UpRequest, screen: Screen) -> int:
     settings = request.settings
     secret = settings.gateway_secret or secrets.token_urlsafe(32)
     screen.step(f"Starting {', '.join(code.words)}")
-    async with serving(code.words, code.directory, secret) as backend:
+    prefix = settings.header_prefix
+    async with serving(code.words, code.directory, secret=secret, header_prefix=prefix) as backend:
         own = dataclasses.replace(settings, backend=backend.url, gateway_secret=secret)
         jobs = {
             asyncio.ensure_future(job)

@@ -90,7 +90,7 @@ class Backend:
 
 
 @contextlib.asynccontextmanager
-async def serving(words: Sequence[str], directory: Path, secret: str) -> AsyncIterator[Backend]:
+async def serving(words: Sequence[str], directory: Path, *, secret: str, header_prefix: str) -> AsyncIterator[Backend]:
     """Serve `MODULE:CLASS…` on a free port of loopback until left. The gateway is known there by the secret.
 
     Raises:
@@ -99,6 +99,7 @@ async def serving(words: Sequence[str], directory: Path, secret: str) -> AsyncIt
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "authz.frameworks", "serve", *words, "--application", str(directory), "--json",
+        "--header-prefix", header_prefix,
         # It ends when this does, even if this is killed: then there is nobody at the other end of its standard input.
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env={**os.environ, SECRET_VARIABLE: secret, "PYTHONUNBUFFERED": "1"},

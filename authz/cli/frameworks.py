@@ -56,7 +56,7 @@ def _is_module(file: Path) -> bool:
         raise UsageError(f"{file} is no document", f"Name its module: {file.stem} or {file.stem}:CLASS{where}.")
     if file.suffix in _DOCUMENTS or file.exists():
         return False
-    from authz.frameworks.load import is_word
+    from authz.frameworks.load.words import is_word
 
     return is_word(str(file))
 

@@ -137,9 +137,7 @@ def from_proto(
 @click.option(
     "--version",
     type=click.Choice(("2", "3", "2.0", "3.1")),
-    default="2",
-    show_default=True,
-    help="The version of OpenAPI to write: 2.0 or 3.1.",
+    help="The version of OpenAPI to write: 2.0 or 3.1.  [2; 3 for apps of other frameworks]",
 )
 @click.option("--output", metavar="PATH|DIR", help="Write to this file, or into this directory.")
 @application_option
@@ -148,7 +146,7 @@ def from_proto(
 def from_python(
     words: tuple[str, ...],
     hostname: str | None,
-    version: str,
+    version: str | None,
     output: str | None,
     application: Path,
     api_name: bool,
@@ -168,7 +166,7 @@ def from_python(
     things = load(words, application)
     made = documents(
         things,
-        version="2.0" if version.startswith("2") else "3.1",
+        version=None if version is None else "2.0" if version.startswith("2") else "3.1",
         hostname=hostname,
         api_name=api_name,
         place=application,
@@ -181,7 +179,7 @@ def from_python(
         _write(file, one.text)
     if as_json:
         rows = zip(made, files, strict=True)
-        screen.print_json([{"api": d.api.name, "version": d.api.version, "file": str(f)} for d, f in rows])
+        screen.print_json([{"api": d.name, "version": d.version, "file": str(f)} for d, f in rows])
 
 
 def _files(made: Sequence[Written], output: str | None) -> list[Path]:

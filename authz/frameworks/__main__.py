@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from authz.errors import AuthzError, StateError
-from authz.frameworks.load import documents, load, told
+from authz.frameworks.load import application, documents, load, shown
+from authz.frameworks.users import DEFAULT_PREFIX
 
 GRACE_SECONDS = 5
 """How long requests may take to end once the process is told to."""
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         if run is _serve:
             verb.add_argument("--host", default="127.0.0.1", help="address to listen on [127.0.0.1]")
             verb.add_argument("--port", type=int, default=0, help="port to listen on; 0: a free one [0]")
+            verb.add_argument("--header-prefix", default=DEFAULT_PREFIX, help=f"the gateway's [{DEFAULT_PREFIX}]")
         else:
             verb.add_argument("--hostname", help="the host of APIs that name none")
     return parser
@@ -99,25 +101,13 @@ def _write(options: argparse.Namespace, tell: Tell) -> int:
 
 
 def _serve(options: argparse.Namespace, tell: Tell) -> int:
-    from authz.frameworks.declare import apis
-
     things = load(options.words, options.application)
-    with told(options.application):
-        names = [f"{api.name} {api.version}" for api in apis(things)]
-        app = _app(things)
+    names = list(shown(things, options.application))
+    app = application(things, header_prefix=options.header_prefix, place=options.application)
     listener = _listener(options.host, options.port)
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     return asyncio.run(_run(app, listener, lambda: tell({"url": url, "apis": names})))
-
-
-def _app(things: Sequence[Any]) -> Any:
-    """One application for all: the one that was named, if it serves itself, or one made of what was declared."""
-    from authz.frameworks.endpoints import asgi_server
-
-    if len(things) == 1 and callable(things[0]) and not isinstance(things[0], type):
-        return things[0]
-    return asgi_server(list(things))
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -6,6 +6,8 @@ told as its file, its line and its own words, without a traceback of ours.
 
 from authz.frameworks.load.faults import told
 from authz.frameworks.load.files import Written, documents
-from authz.frameworks.load.names import is_word, load
+from authz.frameworks.load.names import load
+from authz.frameworks.load.serving import application, shown
+from authz.frameworks.load.words import is_word
 
-__all__ = ["Written", "documents", "is_word", "load", "told"]
+__all__ = ["Written", "application", "documents", "is_word", "load", "shown", "told"]

@@ -6,7 +6,6 @@ import contextlib
 import difflib
 import importlib
 import operator
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,10 +13,12 @@ from types import ModuleType
 from typing import Any, Final
 
 from authz.errors import UsageError
+from authz.frameworks import adapters
 from authz.frameworks.load.faults import MissingError, told
+from authz.frameworks.load.words import is_word
+from authz.frameworks.serve import AsgiServer, WsgiServer
 
 _SHOWN: Final = 8
-_DOTTED: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
 
 
 def load(words: Sequence[str], directory: str | Path = ".") -> tuple[Any, ...]:
@@ -37,12 +38,6 @@ def load(words: Sequence[str], directory: str | Path = ".") -> tuple[Any, ...]:
         found = [thing for word in words for thing in _named(word, place)]
     # An API that is named twice is meant once.
     return tuple({id(thing): thing for thing in found}.values())
-
-
-def is_word(text: str) -> bool:
-    """Whether a text is written as `MODULE` or `MODULE:NAME,NAME`."""
-    module, colon, names = text.partition(":")
-    return bool(_DOTTED.match(module)) and (not colon or all(_DOTTED.match(name) for name in names.split(",")))
 
 
 def _named(word: str, place: str) -> Iterable[Any]:
@@ -85,9 +80,14 @@ def _attribute(module: ModuleType, name: str) -> Any:
 
 
 def _declared(module: ModuleType) -> Sequence[Any]:
-    """What a module declares itself, or else what it has from others; classes stand for the API object over them."""
+    """What a module serves; else what it declares; else what it has from others.
+
+    Classes stand for the API object over them.
+    """
     named = {id(thing): thing for name, thing in vars(module).items() if not name.startswith("_")}
     declared = [thing for thing in named.values() if is_declared(thing)]
+    if served := [thing for thing in declared if serves_itself(thing)]:
+        return served
     own = [thing for thing in declared if getattr(thing, "__module__", "") == module.__name__]
     classes = [thing for thing in own or declared if isinstance(thing, type)]
     others = [thing for thing in declared if not isinstance(thing, type) and hasattr(thing, "describe")]
@@ -98,10 +98,16 @@ def _declared(module: ModuleType) -> Sequence[Any]:
 
 
 def is_declared(thing: object) -> bool:
-    """Whether it is a decorated class, or describes APIs itself, as builders, servers and adapted apps do."""
+    """Whether it is a decorated class, or describes APIs itself, as builders, servers and other frameworks' apps do."""
     if isinstance(thing, type):
         return "api_info" in vars(thing)
-    return callable(getattr(thing, "describe", None)) or callable(getattr(thing, "get_api_classes", None))
+    described = getattr(thing, "describe", None) or getattr(thing, "get_api_classes", None)
+    return callable(described) or adapters.is_app(thing)
+
+
+def serves_itself(thing: object) -> bool:
+    """Whether it is a server of classes, or another framework's app."""
+    return isinstance(thing, AsgiServer | WsgiServer) or adapters.is_app(thing)
 
 
 def _file(module: ModuleType) -> str:

@@ -14,6 +14,7 @@ from authz.frameworks.serve.answers import Answer
 from authz.frameworks.serve.core import Core, Job
 from authz.frameworks.serve.request import Request, announced, too_large
 from authz.frameworks.serve.tokens.guard import NeedKeys
+from authz.frameworks.service import Api
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -29,6 +30,10 @@ class AsgiServer:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._pool: ThreadPoolExecutor | None = None
+
+    def describe(self) -> tuple[Api, ...]:
+        """What is served, for documents."""
+        return self._core.apis
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection (ASGI 3): a request, a lifespan, or a WebSocket, which is refused."""

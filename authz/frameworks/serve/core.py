@@ -60,6 +60,7 @@ class Core:
     """The routes and rules of a server. Nothing in it changes between requests but caches."""
 
     def __init__(self, apis: Sequence[Api], options: Options) -> None:
+        self.apis = tuple(apis)
         self.options = options
         self.cors = Cors(options.cors_origins)
         self._trust = options.trust()
@@ -76,7 +77,7 @@ class Core:
         Raises:
             ApiConfigurationError: there is one already.
         """
-        self._router.add(verb, path, target)
+        self._router.add(verb, path, target, escaped=bool(target.method and target.method.escaped_slashes))
 
     def begin(self, request: Request) -> Job | Answer:
         """What to do for this request; at once an answer where nothing is to be done."""

@@ -16,6 +16,7 @@ from authz.frameworks.serve.answers import Answer
 from authz.frameworks.serve.core import Core
 from authz.frameworks.serve.request import LengthRequired, Request, announced, too_large
 from authz.frameworks.serve.tokens.guard import NeedKeys
+from authz.frameworks.service import Api
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -30,6 +31,10 @@ class WsgiServer:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._loop = _Loop()
+
+    def describe(self) -> tuple[Api, ...]:
+        """What is served, for documents."""
+        return self._core.apis
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """One request (PEP 3333)."""

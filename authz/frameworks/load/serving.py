@@ -1,0 +1,48 @@
+"""One application for all that was loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from authz.errors import UsageError
+from authz.frameworks import adapters
+from authz.frameworks.declare import apis
+from authz.frameworks.load.faults import told
+from authz.frameworks.load.names import serves_itself
+from authz.frameworks.serve import AsgiServer, WsgiServer, asgi_server
+
+
+def application(things: Sequence[Any], *, header_prefix: str, place: str | Path = ".") -> Any:
+    """An ASGI application: the one that was named, as it is, or one made of what was declared.
+
+    Its own options, and the environment, say whom it believes; `header_prefix` is the gateway's.
+
+    Raises:
+        UsageError: the code cannot be served.
+    """
+    with told(place):
+        if not any(serves_itself(thing) for thing in things):
+            return asgi_server(things, header_prefix=header_prefix)
+        if len(things) > 1:
+            raise UsageError("an application is served by itself", "Name it alone, or name the classes: MODULE:NAME.")
+        (thing,) = things
+        if isinstance(thing, WsgiServer):
+            from authz.frameworks.adapters.threads import Threads
+
+            return Threads(thing)
+        return thing if isinstance(thing, AsgiServer) else adapters.asgi_app(thing, header_prefix=header_prefix)
+
+
+def shown(things: Sequence[Any], place: str | Path = ".") -> Iterator[str]:
+    """Every API's name and version.
+
+    Raises:
+        UsageError: the code cannot be an API.
+    """
+    with told(place):
+        for app in things:
+            if adapters.is_app(app):
+                yield " ".join(adapters.info(app))
+        yield from (f"{api.name} {api.version}" for api in apis(t for t in things if not adapters.is_app(t)))
