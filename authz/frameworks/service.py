@@ -128,6 +128,8 @@ class Method:
     open: Callable[[], Callable[..., Any]]
     """Makes what is called with the binding's arguments: a method of a new instance, or the function. The call gives
     the result, or an awaitable of it."""
+    escaped_slashes: bool = False
+    """Values of the path may hold what a caller escapes: slashes, and other characters that have a meaning there."""
     is_async: bool = False
     """The call gives an awaitable; a server of threads runs it in an event loop of its own."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -61,8 +62,6 @@ def test_constants_come_before_variables(templates: list[str], path: str, wanted
     [("/a/x%2By+z", "x+y z"), ("/a/%C3%A9", "é"), ("/a/%2541", "%41"), ("/a/x%3Ado", "x")],
 )
 def test_values_are_unescaped_once(raw: str, value: str) -> None:
-    from urllib.parse import unquote
-
     found = routed(["/a/{v}", "/a/{v}:do"], unquote(raw), raw=raw)
 
     assert found.values == {"v": value}
@@ -71,9 +70,21 @@ def test_values_are_unescaped_once(raw: str, value: str) -> None:
 @pytest.mark.parametrize("raw", ["/a/x%2Fy", "/a%2Fb", "/a/b%2F", "/a/%3Fx", "/a/%5Bx"])
 def test_an_escaped_slash_is_no_slash(raw: str) -> None:
     """Else the gateway, which sees one segment, would have guarded another operation."""
-    from urllib.parse import unquote
-
     assert routed(["/a/b", "/a/{v}", "/a/{v}/{w}", "/a/x/y"], unquote(raw), raw=raw) is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [("/a/x%2Fy", "x/y"), ("/a/%5B1%5d%3f", "[1]?"), ("/a/x%252F", "x%2F"), ("/a/%2F:do", "/"), ("/a/[1]", None)],
+)
+def test_an_escaped_slash_is_part_of_a_value_where_that_is_asked_for(raw: str, value: str | None) -> None:
+    router: Router[str] = Router()
+    for template in ("/a/{v}", "/a/{v}:do", "/a/x/y"):
+        router.add("GET", template, template, escaped=True)
+
+    found = router.find("GET", unquote(raw), raw)
+
+    assert (found.values["v"] if isinstance(found, Found) else found) == value
 
 
 @pytest.mark.parametrize("path", ["", "a", "//a/b", "/a//b", "/a/b//", "/A/b", "/a/", "/a/b/c", "/a/x?y"])

@@ -68,7 +68,9 @@ def _method(
             remote.request_type, [FieldParameter(leaf.name, leaf.field) for leaf in taken.leaves], response
         ),
         open=lambda: getattr(factory(), attribute),
+        escaped_slashes=method.use_request_uri(info),
         is_async=method.is_async,
+        escaped_slashes=method.use_request_uri(info),
     )
 
 

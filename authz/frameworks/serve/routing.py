@@ -24,13 +24,19 @@ _NOTHING: Final[Mapping[str, str]] = {}
 
 
 class _Leaf(Generic[T]):
-    __slots__ = ("target", "template", "variables")
+    __slots__ = ("escaped", "target", "template", "variables")
 
-    def __init__(self, target: T, template: str, variables: tuple[tuple[int, str, int], ...]) -> None:
+    def __init__(self, target: T, template: str, variables: tuple[tuple[int, str, int], ...], escaped: bool) -> None:
         self.target = target
+        self.escaped = escaped
         self.template = template
         self.variables = variables
         """Which segment, its name, and how many characters of `:verb` follow it."""
+
+    def takes(self, parts: list[str], names: list[str]) -> bool:
+        """Whether its values may have these characters: as they came where it takes escaped ones, or else decoded."""
+        seen = parts if self.escaped else names
+        return not any(_RESERVED.search(seen[at]) for at, _, _ in self.variables)
 
 
 class _Node(Generic[T]):
@@ -71,8 +77,8 @@ class Router(Generic[T]):
         self._root: _Node[T] = _Node()
         self._constant: dict[str, dict[str, Found[T]]] = {}
 
-    def add(self, verb: str, template: str, target: T) -> None:
-        """One route.
+    def add(self, verb: str, template: str, target: T, *, escaped: bool = False) -> None:
+        """One route. `escaped`: its values may hold slashes and the like, if the caller escapes them.
 
         Raises:
             ApiConfigurationError: something else is there.
@@ -91,7 +97,7 @@ class Router(Generic[T]):
                 node = node.variable
         if verb in node.leaves:
             raise ApiConfigurationError(f"{verb} {template} and {verb} {node.leaves[verb].template} are one URL")
-        node.leaves[verb] = _Leaf(target, template, tuple(variables))
+        node.leaves[verb] = _Leaf(target, template, tuple(variables), escaped)
         if not variables:
             self._constant.setdefault("/" + "/".join(_segments(template)), {})[verb] = Found(target, _NOTHING)
 
@@ -129,11 +135,13 @@ class Router(Generic[T]):
     def _search(self, verb: str, parts: list[str], read: Callable[[str], str]) -> Found[T] | OtherVerbs | None:
         """Every way, the best first."""
         allowed: set[str] = set()
-        for leaves in _leaves(self._root, [read(part) for part in parts], 0):
-            if leaf := leaves.get(verb):
+        names = [read(part) for part in parts]
+        for leaves in _leaves(self._root, names, 0):
+            fitting = {name: leaf for name, leaf in leaves.items() if leaf.takes(parts, names)}
+            if leaf := fitting.get(verb):
                 values = {name: read(parts[at].replace("+", " ")) for at, name, _ in leaf.variables}
                 return Found(leaf.target, {name: values[name][: -cut or None] for _, name, cut in leaf.variables})
-            allowed.update(leaves)
+            allowed.update(fitting)
         return OtherVerbs(tuple(sorted(allowed))) if allowed else None
 
 
@@ -155,7 +163,7 @@ def _leaves(node: _Node[T], names: list[str], at: int) -> Iterator[dict[str, _Le
     name = names[at]
     if constant := node.constants.get(name):
         yield from _leaves(constant, names, at + 1)
-    if not name or _RESERVED.search(name):
+    if not name:
         return
     if at == len(names) - 1:
         for suffix, verb in node.verbs.items():
