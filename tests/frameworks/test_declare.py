@@ -340,6 +340,22 @@ def test_a_method_is_decorated_once_and_an_api_decorates_classes() -> None:
         an_api()(lambda: None)
 
 
+def test_decorators_have_brackets() -> None:
+    with pytest.raises(TypeError, match=r"api_class\(\).*Item"):
+        an_api().api_class(Item)
+    with pytest.raises(TypeError, match=r"get: write @endpoints.method\(\)"):
+
+        class Shop(remote.Service):
+            @endpoints.method
+            def get(self, request: Any) -> Any:
+                return request
+
+
+def test_auth_level_is_told_to_have_no_effect(caplog: pytest.LogCaptureFixture) -> None:
+    a_class(an_api(auth_level=endpoints.AUTH_LEVEL.REQUIRED), get={"auth_level": 2})
+    assert sorted(record.message.split(":")[0] for record in caplog.records) == ["Shop.get", "api 'shop' v1"]
+
+
 # Containers.
 
 

@@ -340,5 +340,24 @@ def test_an_api_among_several_has_a_plain_name(version: Version, name: str) -> N
         document.openapi(api, version=version, api_name=True)
 
 
+def test_one_path_has_one_spelling() -> None:
+    by_id, by_name = (endpoints.ResourceContainer(**{name: messages.StringField(1)}) for name in ("id", "name"))
+    api = an_api({
+        "get": {"http_method": "GET", "path": "{id}:run", "request": by_id},
+        "put": {"http_method": "PUT", "path": "{name}:run", "request": by_name},
+    })  # fmt: skip
+    made = document.openapi(api, version="3.1")
+    validate(made)
+    (path,) = made["paths"].values()
+    assert [operation["parameters"][0]["name"] for operation in path.values()] == ["id", "id"]
+    assert len(deployed(api).operations) == len(deployed(api, "2.0").operations) == 2
+
+
+@pytest.mark.parametrize("version", ["2.0", "3.1"])
+def test_escaped_slashes_pass_where_a_method_reads_the_undecoded_uri(version: Version) -> None:
+    assert deployed(an_api({"get": {"use_request_uri": True}}), version).keep_escaped_slashes
+    assert not deployed(an_api({"get": {}}), version).keep_escaped_slashes
+
+
 def test_an_api_without_methods_is_valid_too() -> None:
     validate(document.openapi(an_api({}), version="3.1"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from authz.frameworks.declare import checks
 from authz.frameworks.service import Security
 from authz.frameworks.types import OAuth2Scope
+
+_log = logging.getLogger("authz.frameworks")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,8 @@ class Access:
     @classmethod
     def of(cls, place: str, said: Mapping[str, Any]) -> Access:
         """The checked arguments of one level."""
+        if said["auth_level"] is not None:
+            _log.warning("%s: auth_level never had an effect, and has none here", place)
         return cls(
             audiences=checks.audiences(place, said["audiences"]),
             scopes=checks.scopes(place, said["scopes"]),

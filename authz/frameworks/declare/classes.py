@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,7 +24,6 @@ from authz.frameworks.types import (
 )
 
 _Class = TypeVar("_Class", bound=type)
-_log = logging.getLogger(__name__)
 _DEFAULT_SCOPES = (OAuth2Scope(EMAIL_SCOPE, EMAIL_DESCRIPTION),)
 
 
@@ -165,6 +163,10 @@ class ApiDecorator:
             "optional_auth": optional_auth,
         }
 
+        if isinstance(resource_name, type):
+            message = f"{self.place}: write @….api_class() with brackets above class {resource_name.__name__}"
+            raise TypeError(message)
+
         def decorate(service: _Class) -> _Class:
             place = f"{service.__name__} of {self.place}"
             info = replace(
@@ -261,8 +263,6 @@ def api(
         "use_request_uri": use_request_uri,
         "optional_auth": optional_auth,
     }
-    if auth_level is not None:
-        _log.warning("%s: auth_level never had an effect, and has none here", place)
     owner = _owner(place, owner_domain, owner_name, package_path)
     base = checks.text(place, "base_path", base_path)
     shared: dict[str, Any] = {

@@ -70,7 +70,6 @@ def _method(
         open=lambda: getattr(factory(), attribute),
         escaped_slashes=method.use_request_uri(info),
         is_async=method.is_async,
-        escaped_slashes=method.use_request_uri(info),
     )
 
 

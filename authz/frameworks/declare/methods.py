@@ -134,6 +134,10 @@ def method(
         "optional_auth": optional_auth,
     }
 
+    if inspect.isroutine(request_message):
+        text = f"{request_message.__qualname__}: write @endpoints.method() with brackets"
+        raise TypeError(text)
+
     def decorate(function: Callable[..., Any]) -> Any:
         place = function.__qualname__.rpartition("<locals>.")[2]
         container = request_message if isinstance(request_message, ResourceContainer) else None

@@ -31,6 +31,7 @@ def write(api: Api, host: str | None) -> dict[str, Any]:
     if api.description:
         found["info"]["description"] = api.description
     optional = {
+        "x-authz-escaped-slashes": "keep" if any(method.escaped_slashes for method in api.methods) else "",
         "host": host,
         "paths": paths,
         "definitions": definitions.schemas,

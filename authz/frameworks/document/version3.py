@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from authz.frameworks.document.definitions import Definitions
@@ -15,6 +16,7 @@ from authz.frameworks.types import Issuer, LimitDefinition
 
 _NOT_IN_LIMITS = re.compile(r"[^A-Za-z0-9]+")
 _LONGEST_LIMIT = 64
+_VARIABLE = re.compile(r"\{([^{}]+)\}")
 _JSON: Final = "application/json"
 _TEXT: Final = {"type": "string"}
 _ERROR: Final[Mapping[str, Any]] = {
@@ -48,7 +50,7 @@ def write(api: Api, host: str | None) -> dict[str, Any]:
     definitions, schemes = Definitions("3.1"), Schemes(api, scheme_of)
     paths: dict[str, dict[str, Any]] = {}
     operations: list[dict[str, Any]] = []
-    for method in api.methods:
+    for method in _aligned(api.methods):
         operation = _operation(method, definitions, schemes)
         operations.append(operation)
         paths.setdefault(method.path, {})[method.http_method.lower()] = operation
@@ -68,9 +70,24 @@ def write(api: Api, host: str | None) -> dict[str, Any]:
         found["tags"] = [{"name": tag} for tag in tags]
     if api.documentation:
         found["externalDocs"] = {"url": api.documentation}
+    if any(method.escaped_slashes for method in api.methods):
+        found["x-authz-escaped-slashes"] = "keep"
     if api.limits:
         found["x-google-api-management"] = management(api.limits)
     return found
+
+
+def _aligned(methods: Iterable[Method]) -> Iterator[Method]:
+    """The methods, where one path has one spelling: `GET /a/{x}` and `PUT /a/{y}` are the same path, with one name."""
+    known: dict[str, str] = {}
+    for method in methods:
+        path = known.setdefault(_VARIABLE.sub("{}", method.path), method.path)
+        names = dict(zip(_VARIABLE.findall(method.path), _VARIABLE.findall(path), strict=True))
+        renamed = (
+            replace(one, name=names[one.name]) if one.where == "path" and one.name in names else one
+            for one in method.parameters
+        )
+        yield method if path == method.path else replace(method, path=path, parameters=tuple(renamed))
 
 
 def _info(api: Api) -> dict[str, Any]:
