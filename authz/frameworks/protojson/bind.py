@@ -37,14 +37,12 @@ class _Target:
     parents: tuple[str, ...]
     name: str
     repeated: bool
-    convert: Converter | None
+    convert: Converter
 
     def value(self, name: str, texts: list[str]) -> object:
         """The JSON of all texts given; only the first counts unless it is repeated."""
         if not self.repeated:
-            return texts[0] if self.convert is None else self.convert(texts[0], name)
-        if self.convert is None:
-            return texts
+            return self.convert(texts[0], name)
         return [self.convert(text, f"{name}[{index}]") for index, text in enumerate(texts)]
 
 
@@ -67,6 +65,9 @@ class MessageBinding:
         self.message = message
         self.response = response
         self._declared = {parameter.name: _target(parameter.name, parameter.field) for parameter in parameters}
+        self._single = {
+            name: target.convert for name, target in self._declared.items() if not (target.repeated or target.parents)
+        }
 
     def arguments(
         self, path: Mapping[str, str], query: Sequence[tuple[str, str]], body: object
@@ -88,14 +89,19 @@ class MessageBinding:
         return None if self.response is VoidMessage else encode(result)
 
     def _parameters(self, path: Mapping[str, str], query: Sequence[tuple[str, str]]) -> dict[str, Any]:
-        texts: dict[str, list[str]] = {}
-        for name, text in (*query, *path.items()):
-            texts.setdefault(name, []).append(text)
+        """The JSON of all parameters. Those that are single values of the message itself, as most are, come first."""
         data: dict[str, Any] = {}
-        for name, given in texts.items():
+        others: dict[str, list[str]] = {}
+        for name, text in (*query, *path.items()):
+            convert = self._single.get(name)
+            if convert is None:
+                others.setdefault(name, []).append(text)
+            elif name not in data:
+                data[name] = convert(text, name)
+        for name, texts in others.items():
             target = self._declared.get(name) or _undeclared(self.message, name)
             if target is not None:
-                _put(data, target, target.value(name, given))
+                _put(data, target, target.value(name, texts))
         return data
 
 

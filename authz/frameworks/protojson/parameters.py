@@ -17,15 +17,13 @@ SHORT_INTEGERS: Final = (Variant.INT32, Variant.UINT32, Variant.SINT32)
 TRUTHS: Final = {"1": True, "true": True, "0": False, "false": False}
 
 
-def converter(field: Field) -> Converter | None:
-    """For a parameter of this field; None if its text is JSON already: strings, 64-bit integers, bytes, dates."""
+def converter(field: Field) -> Converter:
+    """For a parameter of this field. Strings, 64-bit integers, bytes and dates are JSON as they are written."""
     if field.variant in SHORT_INTEGERS:
         return _integer(*RANGES[field.variant])
     if field.variant is Variant.ENUM:
         return _member(list(field.type.__members__))
-    return {Variant.BOOL: _boolean, Variant.FLOAT: _number("float"), Variant.DOUBLE: _number("double")}.get(
-        field.variant
-    )
+    return _OTHERS.get(field.variant, _as_it_is)
 
 
 def invalid(kind: str, text: str, location: str, remedy: str = "") -> InvalidValue:
@@ -71,3 +69,14 @@ def _member(names: list[str]) -> Converter:
         return text
 
     return convert
+
+
+def _as_it_is(text: str, _location: str) -> str:
+    return text
+
+
+_OTHERS: Final[dict[Variant, Converter]] = {
+    Variant.BOOL: _boolean,
+    Variant.FLOAT: _number("float"),
+    Variant.DOUBLE: _number("double"),
+}
