@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from pydantic import Field, PydanticUndefinedAnnotation
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
 
 from authz.frameworks.exceptions import ApiConfigurationError
 from authz.frameworks.typed.hints.generate import kinds
@@ -153,6 +153,8 @@ def compiled(hint: Any, here: str) -> Value:
         value.schema("serialization")
     except (PydanticUndefinedAnnotation, NameError) as error:
         raise Unresolved(f"{here} has a type hint that names what is not defined: {error}") from error
+    except PydanticInvalidForJsonSchema as error:
+        raise ApiConfigurationError(f"{here} has a type that no document can say: {error.message}") from error
     except (PydanticSchemaGenerationError, PydanticUserError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         remedy = "use a type that JSON can carry: numbers, str, datetime, list, a dataclass, a pydantic model"

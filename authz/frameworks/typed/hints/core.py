@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import enum
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -88,6 +89,10 @@ def _strict(node: dict[str, Any], _: Config) -> Any:
     return {"strict": True, **node}
 
 
+def _float(node: dict[str, Any], _: Config) -> Any:
+    return {"strict": True, "allow_inf_nan": False, **node}
+
+
 def _bytes(node: dict[str, Any], config: Config) -> Any:
     if "serialization" in node or config.keys() & _BYTES:
         return node
@@ -136,15 +141,15 @@ def _text(node: dict[str, Any], _: Config) -> Any:
 
 
 def _members(node: dict[str, Any], _: Config) -> Any:
-    """An enum or a literal: Python's True is 1, JSON's is not."""
+    """An enum or a literal: Python's True is 1, and to pydantic so is "1"; JSON's are not."""
     wanted = [getattr(value, "value", value) for value in node.get("members", node.get("expected", ()))]
-    if not any(type(value) in {int, float} and value in {0, 1} for value in wanted):
+    if all(isinstance(value, str) for value in wanted):
         return node
-    takes_booleans = any(isinstance(value, bool) for value in wanted)
+    others = tuple({bool, str} - {type(value) for value in wanted})
 
     def check(value: Any) -> Any:
-        if isinstance(value, bool) and not takes_booleans:
-            raise PydanticCustomError("enum", "Input should be a number, not true or false")
+        if isinstance(value, others) and not isinstance(value, enum.Enum):
+            raise PydanticCustomError("enum", "Input should be one of the values, as it is declared")
         return value
 
     return _checked(check, node)
@@ -166,7 +171,8 @@ def _checked(check: Callable[[Any], Any], node: dict[str, Any]) -> Any:
 
 
 _CHANGES: Final[Mapping[str, Callable[[dict[str, Any], Config], Any]]] = {
-    **dict.fromkeys(("int", "float", "bool", "str"), _strict),
+    **dict.fromkeys(("int", "bool", "str"), _strict),
+    "float": _float,
     **dict.fromkeys(_TEXTS, _text),
     "bytes": _bytes,
     "decimal": _number,

@@ -46,6 +46,15 @@ class Value:
         return inlined(generate(self.core, mode))
 
     @cached_property
+    def returned(self) -> type:
+        """The class of what may be written. pydantic writes None, or any model, for any other."""
+        core: Any = self.core
+        if core["type"] == "definitions":
+            named = {one["ref"]: one for one in core["definitions"]}
+            core = named.get(core["schema"].get("schema_ref"), core["schema"])
+        return core["cls"] if core["type"] in {"model", "dataclass"} else object
+
+    @cached_property
     def nullable(self) -> bool:
         """Whether None may be written."""
         return bool(kinds(self.schema("serialization")) & {"null", "any"})
@@ -83,8 +92,8 @@ class Value:
             TypeError: it is another value than the hint says.
             ValueError: it holds a number that JSON has not.
         """
-        if value is None and not self.nullable:  # which pydantic writes for anything
-            raise TypeError("None is not what the function says that it returns")
+        if not isinstance(value, self.returned) or (value is None and not self.nullable):
+            raise TypeError(f"{type(value).__name__} is not what the function says that it returns")
         try:
             if self.finite:
                 return self.serializer.to_json(value, by_alias=True, warnings="error")
