@@ -143,6 +143,55 @@ async def test_all_of_a_module_in_two_versions(place: Path) -> None:
         assert await up.stop(signal.SIGINT) == 0
 
 
+SERVED = {
+    "wsgi": "served = endpoints.api_server([Shop])",
+    "asgi": "served = endpoints.asgi_server([Shop])",
+    "fastapi": """
+from fastapi import FastAPI
+from authz.frameworks import adapters
+served = FastAPI(title="shop", version="1.0.0", servers=[])
+
+@served.get("/api/shop/v1/items")
+@adapters.protect(api_key_required=True)
+def items():
+    return {"name": "ladle"}
+
+@served.get("/api/shop/v1/open")
+async def open_():
+    return {"name": "open", "user": endpoints.get_current_user() is not None}
+""",
+    "flask": """
+from flask import Flask
+from authz.frameworks import adapters
+served = Flask("shop")
+
+@served.get("/api/shop/v1/items")
+@adapters.protect(api_key_required=True)
+def items():
+    return {"name": "ladle"}
+
+@served.get("/api/shop/v1/open")
+def open_():
+    return {"name": "open", "user": endpoints.get_current_user() is not None}
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("wsgi", "a_shop:served"), ("asgi", "a_shop"), ("fastapi", "a_shop"), ("flask", "a_shop:served")],
+)
+async def test_an_application_is_served_as_it_is(place: Path, kind: str, name: str) -> None:
+    (place / "a_shop.py").write_text(f"{SHOP}\n\n{SERVED[kind]}\n")
+    async with process.authz(*words(place, name)) as up:
+        port = port_of(await up.event("ready"))
+        key = (await up.event("key"))["key"]
+        assert (await get(port, "/api/shop/v1/items")).status == 401
+        assert (await get(port, "/api/shop/v1/items", ("x-api-key", key))).json() == {"name": "ladle"}
+        assert not (await get(port, "/api/shop/v1/open", FORGED)).json().get("user")
+        assert await up.stop() == 0
+
+
 async def test_with_a_backend_of_ones_own_nothing_is_served(place: Path) -> None:
     async with (
         Upstream() as backend,
