@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -351,6 +356,64 @@ def test_what_is_no_key_set(body: bytes) -> None:
 def test_keys_come_by_https(uri: str) -> None:
     with pytest.raises(FetchError, match="https"):
         download(uri)
+
+
+@contextmanager
+def issuer_on(handler: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """A web server of one answer."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with contextlib.suppress(OSError):
+                handler(self)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/keys"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def answering(status: int, body: bytes = b"", *headers: tuple[str, str]) -> Callable[[BaseHTTPRequestHandler], None]:
+    def answer(to: BaseHTTPRequestHandler) -> None:
+        to.send_response(status)
+        for name, value in headers:
+            to.send_header(name, value)
+        to.end_headers()
+        to.wfile.write(body)
+
+    return answer
+
+
+def test_keys_are_fetched() -> None:
+    with issuer_on(answering(200, jwks(jwk()))) as uri:
+        assert read(download(uri))[0].kid == "k1"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        answering(404), answering(500, jwks(jwk())), answering(200, b"x" * 1_100_000),
+        answering(302, b"", ("Location", "http://127.0.0.1:1/keys")), answering(200, b"{", ("Content-Length", "many")),
+        lambda to: to.wfile.write(b"no HTTP at all\r\n\r\n"),
+    ],
+    ids=["missing", "broken", "endless", "elsewhere", "unmeasured", "garbage"],
+)  # fmt: skip
+def test_what_an_issuer_may_answer_instead(answer: Any) -> None:
+    with issuer_on(answer) as uri, pytest.raises(FetchError):
+        read(download(uri))
+
+
+def test_nobody_listens() -> None:
+    with pytest.raises(FetchError):
+        download("http://127.0.0.1:1/keys")
 
 
 def test_without_keys_nothing_is_judged() -> None:

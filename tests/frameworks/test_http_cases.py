@@ -272,6 +272,30 @@ def test_unknown_members_are_not_echoed(call: Caller, make: Any) -> None:
 
 
 @SERVERS
+@pytest.mark.parametrize(("query", "key"), [("", "openapi"), ("?version=3.1", "openapi"), ("?version=2.0", "swagger")])
+def test_the_document_is_served_where_it_is_asked_for(call: Caller, make: Any, query: str, key: str) -> None:
+    app, _ = made(make, openapi="/openapi.json")
+
+    document = call(app, Ask("GET", f"/openapi.json{query}")).json
+
+    assert document[key]
+    assert "/echo/v1/echo" in "".join(document["paths"])
+    assert call(app, Ask("GET", "/openapi.json?version=1")).status == 404
+    assert call(made(make)[0], Ask("GET", "/openapi.json")).status == 404
+
+
+@SERVERS
+def test_discovery_documents_go_by_the_full_version(call: Caller, make: Any) -> None:
+    told = call(
+        made(make)[0], Ask("GET", "/_ah/api/discovery/v1/apis/echo/1.2.0/rest", headers=[("Host", "a.example")])
+    )
+
+    assert told.headers["content-type"] == "application/json; charset=UTF-8"
+    assert (told.json["version"], told.json["id"]) == ("1.2.0", "echo:v1")
+    assert told.json["rootUrl"].endswith("://a.example/_ah/api/")
+
+
+@SERVERS
 def test_pages_of_other_origins_get_no_word(call: Caller, make: Any) -> None:
     (case,) = (case for case in CASES if case["id"] == "options-preflight-unknown-path")
 

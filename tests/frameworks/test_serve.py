@@ -11,6 +11,7 @@ import logging
 import socket
 import threading
 import zlib
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from http import HTTPStatus
@@ -452,6 +453,32 @@ def test_a_call_that_is_cancelled_leaves_nothing_behind() -> None:
     asyncio.run(run())
 
 
+def test_closing_ends_calls_that_would_not_end() -> None:
+    started = threading.Event()
+
+    async def endless(_given: Given) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    app = api_server(declared(a_method("/shop/v1/wait", endless)))
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(wsgi, app, Ask("GET", "/api/shop/v1/wait"))
+        assert started.wait(10)
+        app.close()
+        with pytest.raises(CancelledError):
+            call.result(10)
+
+
+def test_a_server_that_says_so_when_the_caller_is_gone() -> None:
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    async def send(_message: Any) -> None:
+        raise OSError
+
+    asyncio.run(asgi_server(services())(scope(Ask("GET", "/api/shop/v1/nosuch")), receive, send))
+
+
 # -- browsers ---------------------------------------------------------------------------------------------------------
 
 ORIGIN = ("Origin", "https://a.example")
@@ -544,6 +571,13 @@ def test_options_that_there_are_not(make: Any, options: Any, error: type[Excepti
     (name,) = options
     with pytest.raises(error, match=name):
         make(services(), **options)
+
+
+@pytest.mark.parametrize("make", [api_server, asgi_server])
+@pytest.mark.parametrize("things", [remote.Service, 5, None])
+def test_one_service_is_not_a_list_of_them(make: Any, things: Any) -> None:
+    with pytest.raises(TypeError, match="list"):
+        make(things)
 
 
 @pytest.mark.parametrize("make", [api_server, asgi_server])

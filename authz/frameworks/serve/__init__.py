@@ -41,7 +41,11 @@ def _core(services: Iterable[Any], options: dict[str, Any]) -> Core:
         raise TypeError(
             f"no option {', '.join(sorted(strange))}; the options are {', '.join(Options.__dataclass_fields__)}"
         )
-    declared = tuple(apis(services))
+    if isinstance(services, type) or not isinstance(services, Iterable):
+        raise TypeError(
+            f"services is a list of classes, factories or API objects, not {services!r}; write [ ] around it"
+        )
+    declared = apis(services)
     core = Core(declared, Options(**options))
     reserved.add(core, declared)
     return core

@@ -53,8 +53,11 @@ class AsgiServer:
         headers = [(name.encode(), value.encode("latin-1")) for name, value in self._core.headers(request, answer)]
         if answer.status != 204:
             headers.append((b"content-length", str(len(answer.body)).encode()))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+        try:
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+        except OSError:
+            return  # as ASGI 2.4 says that the caller went away
 
     async def _answer(self, request: Request, receive: Receive) -> Answer | None:
         job = self._core.begin(request)

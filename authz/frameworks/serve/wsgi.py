@@ -152,11 +152,23 @@ class _Loop:
             return self._running[1]
 
     def close(self) -> None:
+        """Cancel what runs, and end."""
         with self._lock:
             if self._running is None:
                 return
-            _, loop, thread = self._running
+            process, loop, thread = self._running
             self._running = None
+        if process != os.getpid():
+            return
+        asyncio.run_coroutine_threadsafe(_cancelled(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def _cancelled() -> None:
+    """Nobody waits for an answer for ever because the loop is gone."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

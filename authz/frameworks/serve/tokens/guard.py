@@ -192,12 +192,12 @@ def get_verified_jwt(
     check_authorization_header: bool = True,
     check_query_arg: bool = True,
     request: object = None,
-    cache: Guards | None = None,
+    cache: object = None,
 ) -> Mapping[str, Any] | None:
     """What the current call's token says, if one of the providers (`issuer`, `cert_uri`) signed it for the audiences.
 
-    It may wait for the issuer's keys. `request` says only that there is one; what came is known here. `cache` keeps
-    keys between calls; without one, a cache of this process does.
+    It may wait for the issuer's keys. `request` says only that there is one; what came is known here. A `cache` that
+    is no `Guards` is not used: keys are kept in this process.
 
     Raises:
         ValueError: there is nowhere to look for a token.
@@ -212,7 +212,7 @@ def get_verified_jwt(
         raise InvalidGetUserCall("get_verified_jwt was called outside of a request")
     token = _token_of(call, header=check_authorization_header, query=check_query_arg)
     known = [Provider(Issuer(one["issuer"], one.get("cert_uri")), tuple(audiences)) for one in providers]
-    claims = _waited(cache or _shared(), token, known) if token else None
+    claims = _waited(cache if isinstance(cache, Guards) else _shared(), token, known) if token else None
     return claims if claims and rules.texts(claims.get("aud")) & set(audiences) else None
 
 
