@@ -19,7 +19,7 @@ from authz.frameworks.declare.access import Access
 from authz.frameworks.declare.classes import ApiInfo
 from authz.frameworks.declare.classes import api as declared
 from authz.frameworks.exceptions import ApiConfigurationError
-from authz.frameworks.typed.build import Entry, Said
+from authz.frameworks.typed.build import Around, Entry, Said
 from authz.frameworks.typed.hints.schemas import Schemas
 from authz.frameworks.typed.signature import Unresolved
 from authz.frameworks.types import Issuer, LimitDefinition, Namespace, OAuth2Scope
@@ -123,8 +123,8 @@ class Api:
             raise TypeError(f"method() has no argument '{min(unknown)}'")
 
         def decorate(function: _Function) -> _Function:
-            known = _names_around(sys._getframe(1))  # noqa: SLF001 - hints may name what the calling function defines
-            self._add(_said(function, path, http_method, said, known))
+            around = Around(sys._getframe(1))  # noqa: SLF001 - hints may name what the calling function defines
+            self._add(_said(function, path, http_method, said, around))
             return function
 
         return decorate
@@ -217,14 +217,14 @@ class Api:
     def _marked(self, owner: type) -> dict[str, Said]:
         """The decorated methods of a class and its bases, in the order of definition."""
         found: dict[str, Said] = {}
-        for base in reversed(owner.__mro__):
+        for base in reversed(owner.__mro__):  # one that is overridden without being decorated again is still served
             for name, function in vars(base).items():
                 marks: Mapping[Api, Said] = getattr(function, _MARK, {})
                 if marks:
                     found[name] = marks.get(self) or next(iter(marks.values()))
                     for api in marks:
                         api._waiting.pop(function, None)  # noqa: SLF001
-        return found
+        return {name: one for name, one in found.items() if callable(getattr(owner, name))}
 
     def _serve(self, entries: list[Entry]) -> None:
         for entry in entries:
@@ -233,7 +233,7 @@ class Api:
         self._entries += entries
 
 
-def _said(function: Any, path: Any, http_method: Any, said: MethodWords, known: Mapping[str, Any]) -> Said:
+def _said(function: Any, path: Any, http_method: Any, said: MethodWords, around: Around) -> Said:
     if not inspect.isfunction(function):
         what = "a function; write it below staticmethod, classmethod and the like, or leave those out"
         raise checks.wrong("method", "what is decorated", what, function)
@@ -250,19 +250,8 @@ def _said(function: Any, path: Any, http_method: Any, said: MethodWords, known: 
         http_method=checks.verb(place, http_method),
         access=Access.of(place, {**access, "auth_level": None}),
         metric_costs=checks.costs(place, said.get("metric_costs")),
-        known=known,
+        around=around,
     )
-
-
-def _names_around(frame: Any) -> dict[str, Any]:
-    """The local names of the function, or of the function around the class, that decorates."""
-    found: dict[str, Any] = {}
-    while frame is not None and frame.f_locals is not frame.f_globals:
-        found = {**frame.f_locals, **found}
-        if "__qualname__" not in frame.f_locals:
-            break
-        frame = frame.f_back
-    return found
 
 
 def _check_made(owner: type) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 from authz.frameworks.declare import names, paths
@@ -21,6 +22,24 @@ from authz.frameworks.typed.parameters import parameters
 _WITHOUT_BODY = frozenset({"GET", "DELETE", "HEAD", "OPTIONS"})
 
 
+class Around:
+    """The function in which something is defined, and those whose class bodies lie between: hints may name their
+    variables, later ones too.
+    """
+
+    __slots__ = ("_frames",)
+
+    def __init__(self, frame: FrameType | None) -> None:
+        self._frames: list[FrameType] = []
+        while frame is not None and frame.f_locals is not frame.f_globals:
+            self._frames.append(frame)
+            frame = frame.f_back if "__qualname__" in frame.f_locals else None
+
+    def names(self) -> dict[str, Any]:
+        """What is defined there now; what is nearer hides what is not."""
+        return {name: value for frame in reversed(self._frames) for name, value in frame.f_locals.items()}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Said:
     """What a decorator was told of one function."""
@@ -34,8 +53,7 @@ class Said:
     http_method: str
     access: Access
     metric_costs: Mapping[str, int]
-    known: Mapping[str, Any]
-    """The names of the function in which it is defined, where hints may look."""
+    around: Around
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -64,7 +82,7 @@ class Entry:
                 variables=paths.variables(self.path),
                 has_body=self.said.http_method not in _WITHOUT_BODY,
                 is_method=self.owner is not None,
-                names=self.said.known,
+                names=self.said.around.names(),
             )
             given = tuple(one for argument in found.given for one in parameters(argument, self.said.place))
             self.bound = found, given, TypedBinding(found)
