@@ -304,6 +304,19 @@ def test_without_a_profiler_the_error_says_how_to_get_one(monkeypatch: pytest.Mo
         profiles.Profiler()
 
 
+def test_what_declaring_costs() -> None:
+    figures = told("--by-hand", "--only", "frameworks")
+
+    calls = rows(figures, "frameworks", "call")
+    for style in ("messages", "typed"):
+        for kind in ("GET, async", "GET, in a thread", "POST of JSON, async"):
+            assert calls[f"{kind}, {style}"]["x Starlette"] > 0
+            assert calls[f"{kind}, {style}"]["server µs"] > 0
+    goals = {goal["name"]: goal for goal in figures["goals"]}
+    for name in ("document of 500 methods", "import authz.frameworks", "import of the old names"):
+        assert 0 < goals[name]["figure"] == calls[name]["s"]
+
+
 # -- the command line ------------------------------------------------------------------------------------------------
 
 
