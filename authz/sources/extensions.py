@@ -71,6 +71,7 @@ EXTENSIONS: tuple[Extension, ...] = (
         "list of strings",
         "Client ids (`azp`, `client_id`, `aud`) that may call.",
     ),
+    Extension("x-authz-scopes", (SCHEME,), "boolean", "Its scopes were always meant, so lint does not remark on them."),
     Extension("x-authz-optional", (*_ROOTS, OPERATION), "boolean", "Calls without any credential pass too."),
     Extension(
         "x-authz-stream-timeout", (*_ROOTS, OPERATION), "seconds", "The longest silence of a stream; it may live on."

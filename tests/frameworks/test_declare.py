@@ -389,6 +389,11 @@ def test_a_parameter_is_what_the_field_of_its_name_is(field: messages.Field) -> 
         a_class(get={"request": container})
 
 
+def test_a_parameter_has_a_plain_name() -> None:
+    with pytest.raises(endpoints.ApiConfigurationError, match=r"'a\.b' cannot name a field"):
+        endpoints.ResourceContainer(**{"a.b": messages.StringField(1)})
+
+
 @pytest.mark.parametrize(("body", "fields"), [(str, {}), ("Item", {}), (Item, {"x": 5})])
 def test_containers_hold_messages_and_fields(body: Any, fields: Any) -> None:
     with pytest.raises(TypeError, match="ResourceContainer"):

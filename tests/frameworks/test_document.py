@@ -177,8 +177,9 @@ def test_two_messages_of_one_name_are_refused() -> None:
         return type(messages.Message)("Twin", (messages.Message,), {**place, "text": messages.StringField(1)})
 
     api = an_api({"get": {"request": made(), "response": made()}})
-    with pytest.raises(endpoints.ApiConfigurationError, match="'TestDocumentTwin'"):
-        document.openapi(api)
+    for error in (endpoints.ApiConfigurationError, KeyError):
+        with pytest.raises(error, match="two schemas would be 'TestDocumentTwin'"):
+            document.openapi(api)
     one = made()
     assert document.openapi(an_api({"get": {"request": one, "response": one}}))["definitions"].keys() == {
         "TestDocumentTwin"
@@ -264,10 +265,7 @@ def test_allowed_client_ids(version: Version, allowed: Any, seen: Any) -> None:
 )
 def test_scopes_are_any_of_the_list_and_all_of_a_string(version: Version, scopes: Any, ways: Any) -> None:
     api = an_api({"get": {}}, audiences=["a"], scopes=scopes)
-    found = compiled(api, version)
-    assert {finding.code for finding in found.findings} <= {"security-scopes"}
-    alternatives = found.configs[0].operations[0].requirement.alternatives
-    assert [way.jwt and way.jwt.scopes for way in alternatives] == ways
+    assert [way.jwt and way.jwt.scopes for way in operation(api, version).requirement.alternatives] == ways
 
 
 def test_every_issuer_has_every_alternative_and_the_definition_says_the_scopes() -> None:

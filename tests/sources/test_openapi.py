@@ -379,6 +379,13 @@ def test_metrics_limits_and_costs_of_openapi_2() -> None:
     assert only(config).costs == (Cost("reads", 2),)
 
 
+@pytest.mark.parametrize(("meant", "warnings"), [(True, ()), (False, ("security-scopes",))])
+def test_scopes_that_were_always_meant_are_no_surprise(meant: bool, warnings: tuple[str, ...]) -> None:
+    schemes = {"jwt": {**JWT, "x-authz-scopes": meant}}
+    config = compiled(swagger({"security": [{"jwt": ["read"]}]}, securityDefinitions=schemes), warnings=warnings)
+    assert only(config).requirement.alternatives[0].jwt == JwtRequirement("jwt", scopes=("read",))
+
+
 def test_a_limit_may_have_the_name_of_its_metric() -> None:
     limit = {"name": "shop/read_requests", "metric": "shop/read_requests", "unit": "1/min/{project}"}
     management = {

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from authz.frameworks import message_types, messages
 from authz.frameworks.declare import checks
+from authz.frameworks.exceptions import ApiConfigurationError
 from authz.frameworks.messages.message import MessageMeta
 
 
@@ -24,6 +25,9 @@ class ResourceContainer:
         for name, field in params.items():
             if not isinstance(field, messages.Field):
                 raise checks.wrong(place, name, "a field", field)
+            if not name.isidentifier():
+                message = f"{place}: {name!r} cannot name a field; write letters, digits and '_'"
+                raise ApiConfigurationError(message)
         self.body_message_class = _body_message_class
         self.parameters = dict(sorted(params.items(), key=lambda item: item[1].number))
         self.module: str = sys._getframe(1).f_globals.get("__name__", __name__)  # noqa: SLF001 -- where names are looked up

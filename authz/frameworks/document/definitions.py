@@ -13,6 +13,12 @@ _BETWEEN = re.compile(r"[^A-Za-z0-9]+")
 _PREFIXES: Final[Mapping[Version, str]] = {"2.0": "#/definitions/", "3.1": "#/components/schemas/"}
 
 
+class SchemaNameError(ApiConfigurationError, KeyError):
+    """Two shapes with one name. The old generator raised a KeyError, so it is one as well."""
+
+    __str__ = Exception.__str__
+
+
 class Definitions:
     """Implements service.Definitions."""
 
@@ -27,7 +33,7 @@ class Definitions:
         """`{"$ref": …}` to the schema named so; `write` is called for it once, and may itself refer to any name.
 
         Raises:
-            ApiConfigurationError: another shape has this name.
+            SchemaNameError: another shape has this name.
         """
         key = written(name)
         before = self._names.setdefault(key, (name, shape))
@@ -36,7 +42,7 @@ class Definitions:
                 f"two schemas would be '{key}': {_told(before)} and {_told((name, shape))}; rename one, or give its "
                 "module a 'package' of its own"
             )
-            raise ApiConfigurationError(message)
+            raise SchemaNameError(message)
         if key not in self.schemas:
             self.schemas[key] = {}
             self.shapes[key] = shape

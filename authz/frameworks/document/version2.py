@@ -99,7 +99,7 @@ def _scheme(issuer: Issuer, audiences: Sequence[str], scopes: Mapping[str, str])
         found["x-google-jwks_uri"] = issuer.jwks_uri
     if audiences:
         found["x-google-audiences"] = ",".join(audiences)
-    return found | ({"scopes": dict(scopes)} if scopes else {})
+    return found | ({"scopes": dict(scopes), "x-authz-scopes": True} if scopes else {})
 
 
 def _management(limits: Sequence[LimitDefinition]) -> dict[str, Any]:

@@ -158,13 +158,13 @@ def _add_errors(operations: Sequence[Mapping[str, Any]], definitions: Definition
 
 def scheme_of(issuer: Issuer, audiences: Sequence[str], scopes: Mapping[str, str]) -> dict[str, Any]:
     """The scheme of an issuer's tokens."""
-    del scopes  # a bearer token's scopes are named where they are needed
     auth: dict[str, Any] = {"issuer": issuer.issuer}
     if issuer.jwks_uri:
         auth["jwksUri"] = issuer.jwks_uri
     if audiences:
         auth["audiences"] = list(audiences)
-    return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "x-google-auth": auth}
+    found = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "x-google-auth": auth}
+    return found | ({"x-authz-scopes": True} if scopes else {})
 
 
 def management(limits: Sequence[LimitDefinition]) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Scheme:
     provider: JwtProvider | None = None
     client_ids: tuple[str, ...] | None = None
     unusable: str = ""
+    means_scopes: bool = False
 
 
 def schemes(node: Node | None) -> dict[str, Scheme]:
@@ -68,7 +69,8 @@ def _scheme(name: str, node: Node, line: int) -> Scheme:
     elif type_.lower() == "apikey":
         return _key(name, node)
     elif type_.lower() in _TOKEN_TYPES and (provider := _provider(name, node, line)):
-        return Scheme(provider=provider, client_ids=client_ids(node))
+        means_scopes = node.flag("x-authz-scopes") or False
+        return Scheme(provider=provider, client_ids=client_ids(node), means_scopes=means_scopes)
     what = f"type '{type_}' and no issuer" if type_.lower() in _TOKEN_TYPES else f"type '{type_}'"
     return Scheme(unusable=what)
 
@@ -298,7 +300,7 @@ class _Resolver:
         if scopes and scheme.place:
             message = f"the scopes of the API key scheme '{name}' have no effect"
             self.guard.warn_once(f"key {name}", self.place, "scopes-ignored", message, "Write an empty list.")
-        elif scopes and scheme.provider:
+        elif scopes and scheme.provider and not scheme.means_scopes:
             message = (
                 f"tokens of '{name}' need the scopes {', '.join(scopes)} from now on; Cloud Endpoints ignored them"
             )
