@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from authz.cli.options import Group
+from authz.cli.options import Group, json_option
 from authz.errors import StateError, UsageError
 from authz.model.service import SourceText
 
@@ -86,3 +86,30 @@ def _written(words: Sequence[str], hostname: str, application: Path) -> tuple[So
 @click.group(cls=Group)
 def frameworks() -> None:
     """Endpoints Frameworks: what old code needs to run here."""
+
+
+@frameworks.command(
+    examples=("authz frameworks check main.py services/", "authz frameworks check main --application src --json")
+)
+@click.argument("things", nargs=-1, required=True, metavar="MODULE|FILE|DIR...")
+@application_option
+@json_option
+def check(things: tuple[str, ...], application: Path, as_json: bool) -> int:
+    """List what needs attention in code that was written for Google's Endpoints library.
+
+    Reads Python 2 and 3 and imports nothing. Errors keep the code from running, or from being safe; warnings tell
+    what behaves differently here. Exits with 2 if there are errors; warnings alone exit with 0.
+    """
+    from authz.cli import screen
+    from authz.frameworks import migrate
+    from authz.model.findings import Severity
+
+    found = migrate.check(things, application)
+    errors = sum(finding.severity is Severity.ERROR for finding in found)
+    if as_json:
+        rows = [screen.finding_json(finding) for finding in found]
+        screen.print_json({"findings": rows, "errors": errors, "warnings": len(found) - errors})
+    else:
+        screen.print_findings(found)
+        screen.console().print(screen.count(found))
+    return UsageError.exit_code if errors else 0

@@ -71,6 +71,7 @@ def sections() -> dict[str, str]:
         "settings": _settings(),
         "espv2-flags": _flags(),
         "findings": _findings(),
+        "migration-findings": _migration_findings(),
         "reasons": _reasons(),
     }
 
@@ -152,6 +153,12 @@ def _flags() -> str:
 
 def _findings() -> str:
     from authz.sources.lint import RULES
+
+    return table(("code", "severity", "meaning"), [(_code(r.code), r.severity.value, r.sentence) for r in RULES])
+
+
+def _migration_findings() -> str:
+    from authz.frameworks.migrate import RULES
 
     return table(("code", "severity", "meaning"), [(_code(r.code), r.severity.value, r.sentence) for r in RULES])
 

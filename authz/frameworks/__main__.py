@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
@@ -34,6 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AuthzError as error:
         tell({"error": error.message, "remedy": error.remedy})
         return error.exit_code
+    except Exception as error:
+        if not options.json:
+            raise
+        traceback.print_exc()
+        tell({"error": f"unexpected {type(error).__name__}: {error}", "remedy": "The lines above say where."})
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -189,6 +189,40 @@ def test_another_directory_of_modules(place: Path) -> None:
     written("a_shop:Echo", "--application", "src")
 
 
+# -- check ------------------------------------------------------------------------------------------------------------
+
+OLD = "import endpoints\n\nprint 'hello'\n"
+
+
+@pytest.mark.parametrize("thing", ["an_old.py", "an_old", ".", "{place}/an_old.py"])
+def test_old_code_is_read_and_not_run(place: Path, thing: str) -> None:
+    (place / "a_shop.py").unlink()
+    (place / "an_old.py").write_text(OLD)
+    result = run("frameworks", "check", thing.format(place=place))
+
+    assert result.exit_code == 2
+    assert "an_old.py:1: error import-endpoints: " in result.stdout
+    assert "from authz.frameworks import endpoints" in result.stdout
+    assert result.stdout.endswith("2 errors\n")
+
+    told = json.loads(run("frameworks", "check", thing.format(place=place), "--json").stdout)
+    assert [(one["line"], one["code"]) for one in told["findings"]] == [(1, "import-endpoints"), (3, "python2-syntax")]
+    assert (told["errors"], told["warnings"]) == (2, 0)
+
+
+def test_warnings_alone_are_no_failure(place: Path) -> None:
+    """The shop is written for here; it says no base_path."""
+    file = place / "a_shop.py"
+    file.write_text(file.read_text().replace("a{b}c", "abc"))
+    result = run("frameworks", "check", "a_shop")
+
+    assert (result.exit_code, "warning base-path-default" in result.stdout) == (0, True), result.stdout
+
+
+def test_what_is_not_there_cannot_be_checked() -> None:
+    assert "is no file, no directory and no module" in run("frameworks", "check", "nowhere").stderr
+
+
 # -- up and deploy ----------------------------------------------------------------------------------------------------
 
 

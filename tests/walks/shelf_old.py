@@ -148,6 +148,14 @@ def declared(host: str, issuers: str) -> list[Any]:
         def clients(self, _request: Any) -> Caller:
             return caller()
 
+        @endpoints.method(response_message=Caller, path="nobody", http_method="GET", allowed_client_ids=[])
+        def nobody(self, _request: Any) -> Caller:
+            return caller()
+
+        @endpoints.method(response_message=Caller, path="any", http_method="GET", allowed_client_ids=["*"])
+        def any(self, _request: Any) -> Caller:
+            return caller()
+
         @endpoints.method(response_message=Caller, path="scopes", http_method="GET", scopes=["read", "write admin"])
         def scopes(self, _request: Any) -> Caller:
             return caller()

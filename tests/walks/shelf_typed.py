@@ -118,6 +118,14 @@ def declared(host: str, issuers: str) -> list[Any]:
         def clients(self) -> Caller:
             return caller()
 
+        @shelf.get("nobody", allowed_client_ids=[])
+        def nobody(self) -> Caller:
+            return caller()
+
+        @shelf.get("any", allowed_client_ids=["*"])
+        def any(self) -> Caller:
+            return caller()
+
         @shelf.get("scopes", scopes=["read", "write admin"])
         def scopes(self) -> Caller:
             return caller()
