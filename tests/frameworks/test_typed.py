@@ -313,7 +313,7 @@ def test_what_the_document_says_of_the_query() -> None:
     assert share.full == {"type": "number", "exclusiveMinimum": 0, "default": 0.5}
     assert (ids.name, ids.repeated, ids.schema) == ("id", True, {"type": "integer"})
     assert ids.full == {"type": "array", "items": {"type": "integer"}, "maxItems": 3, "default": []}
-    assert either.schema == {"type": "string", "default": 1, "description": "One of: integer, string."}
+    assert either.schema == {"type": "string", "default": "1", "description": "One of: integer, string."}
     assert either.full == {"anyOf": [{"type": "integer"}, {"type": "string"}], "default": 1}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
@@ -77,6 +78,8 @@ def _shared(schema: Mapping[str, Any]) -> dict[str, Any]:
         del found[key]
     if "type" not in found:
         found["type"] = "number" if wanted == {"integer", "number"} else "string"
+        if found["type"] == "string" and not isinstance(found.get("default", ""), str):
+            found["default"] = json.dumps(found["default"])
     return found
 
 
