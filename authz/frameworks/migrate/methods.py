@@ -16,10 +16,11 @@ _USER: Final = "endpoints.get_current_user"
 def check(module: Module) -> Iterator[Found]:
     """Findings of one module."""
     for function in module.nodes:
-        decorator = _method(module, function)
-        if decorator is not None and isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            decorator = _method(module, function)
             yield from _nobody(module, function, decorator)
-            yield from _nothing(module, function, decorator)
+            if decorator is not None:
+                yield from _nothing(module, function, decorator)
 
 
 def _method(module: Module, node: ast.AST) -> ast.Call | None:
@@ -33,14 +34,15 @@ def _method(module: Module, node: ast.AST) -> ast.Call | None:
 # -- optional authentication --------------------------------------------------------------------------------------
 
 
-def _nobody(module: Module, function: _Function, decorator: ast.Call) -> Iterator[Found]:
-    if constant(keyword(decorator, "optional_auth")) is True:
+def _nobody(module: Module, function: _Function, decorator: ast.Call | None) -> Iterator[Found]:
+    if decorator is not None and constant(keyword(decorator, "optional_auth")) is True:
         return
     users = {name for node in ast.walk(function) for name in _keeps_user(module, node)}
     for node in ast.walk(function):
         if isinstance(node, ast.If | ast.IfExp) and _goes_on(module, node, users):
             message = f"{function.name} goes on when nobody is signed in; with audiences the gateway answers 401 before"
-            hint = "Say optional_auth=True in endpoints.method if callers without a token are welcome."
+            place = "endpoints.method" if decorator is not None else "the methods that call it"
+            hint = f"Say optional_auth=True in {place} if callers without a token are welcome."
             yield Found("optional-auth", node.lineno, message, hint)
             return
 
@@ -68,6 +70,9 @@ def _asks_for_user(module: Module, test: ast.expr, users: set[str]) -> bool | No
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         inner = _asks_for_user(module, test.operand, users)
         return None if inner is None else not inner
+    if isinstance(test, ast.BoolOp):
+        asked = (_asks_for_user(module, one, users) for one in test.values)
+        return next((one for one in asked if one is not None), None)
     if isinstance(test, ast.Compare) and isinstance(test.comparators[0], ast.Constant):
         if test.comparators[0].value is not None or not _is_user(module, test.left, users):
             return None

@@ -20,12 +20,13 @@ MOST_REPAIRS: Final = 2000
 """Of one file; each costs a parse."""
 MOST_LEFT_OUT: Final = 25
 """Lines that are not understood; a file with more of them is no Python of any kind."""
-_BLANK: Final = re.compile(r"[\x00\x0b\x0c]")
+_BLOCKS: Final = {"except": "except Exception", "elif": "elif 1", "else": "else", "try": "try", "finally": "finally"}
+_BLANK: Final = re.compile(r"[\x00\x0b\x0c\ue000\ue001]")
 
 
 def parse(source: Source) -> Module:
     """The module of a text, whatever is in it."""
-    lines = _BLANK.sub(" ", source.text).split("\n")
+    lines = _BLANK.sub(" ", source.text.removeprefix("\ufeff")).split("\n")
     repairs: list[Found] = []
     left_out: list[int] = []
     for _ in range(MOST_REPAIRS):
@@ -38,6 +39,7 @@ def parse(source: Source) -> Module:
         except (RecursionError, MemoryError, ValueError):
             break
     hint = "Run `python -m py_compile` on it, and mend what that says first."
+    repairs = [one for one in repairs if one.code != "unreadable"]
     unread = Found("unreadable", 0, "this is no Python as a whole, and was read line by line", hint)
     return Module(source.name, _line_by_line(source.text.split("\n")), (*repairs, unread))
 
@@ -98,12 +100,18 @@ def _suspects(error: SyntaxError, count: int) -> list[int]:
 
 
 def _leave_out(lines: list[str], error: SyntaxError, left_out: list[int]) -> Found:
-    """`pass` in the place of a line; where it was already, the line before goes too, as a statement may be long."""
+    """Puts nothing in the place of a statement, or a block's beginning where it begins one.
+
+    Where that was done already, the line before goes too: the parser notices some things late.
+    """
     number = min(max(error.lineno or 1, 1), len(lines))
     while number in left_out and number > 1:
         number -= 1
     left_out.append(number)
-    line = lines[number - 1]
-    indent = line[: len(line) - len(line.lstrip())]
-    lines[number - 1] = f"{indent}pass" if line.strip() else ""
-    return Found("unreadable", number, f"this is not understood ({error.msg}): {line.strip()[:60]}", "Mend it first.")
+    end = number - 1 + repair.length(lines, number - 1)
+    first, last = lines[number - 1], lines[end - 1]
+    indent = first[: len(first) - len(first.lstrip())]
+    word = first.split(None, 1)[0].rstrip(":") if first.strip() else ""
+    nothing = f"{indent}{_BLOCKS.get(word, 'if 1')}:" if last.rstrip().endswith(":") else f"{indent}pass"
+    lines[number - 1 : end] = [nothing if first.strip() else "", *[""] * (end - number)]
+    return Found("unreadable", number, f"this is not understood ({error.msg}): {first.strip()[:60]}", "Mend it first.")

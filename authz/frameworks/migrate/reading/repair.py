@@ -1,6 +1,7 @@
-"""Lines of Python 2 as Python 3 has them: a table of patterns, each with what it is called and what to write.
+r"""Statements of Python 2 as Python 3 has them: a table of patterns, each with what it is called and what to write.
 
-They are only tried on lines where the parser has stopped, so that text which merely looks like Python 2 stays.
+They are only tried where the parser has stopped, so that what merely looks like Python 2 stays. While they look, texts
+and comments are out of sight: each is a number between marks, \ue000 for a text and \ue001 for a comment.
 """
 
 from __future__ import annotations
@@ -10,78 +11,89 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+_Become = str | Callable[[re.Match[str]], str]
+
 
 @dataclass(frozen=True, slots=True)
 class Repair:
     """One construct: what it looks like, what it becomes, and what to say of it."""
 
     pattern: re.Pattern[str]
-    become: str | Callable[[re.Match[str]], str]
+    become: _Become
     what: str
     hint: str
 
 
-_START: Final = r"^(?P<in>\s*(?:(?:if|elif|else|for|while|try|except|finally|with)\b[^:#]*:\s*)?|.*;\s*)"
-_STATEMENT: Final = re.compile(r"""(?:[^;'"\\]|\\.|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")*""", re.DOTALL)
-"""As much of a line as one statement has: a semicolon in a text ends none."""
 _TEXTS: Final = re.compile(
     r"""(?P<long>\"{3}|'{3})(?P<rest>.*?(?P=long)|.*)|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|\#[^\n]*""", re.DOTALL
 )
-_MOST_LINES: Final = 60
+_MARKED: Final = re.compile(r"([\ue000\ue001])(\d+)\1")
+_MOST_LINES: Final = 400
 """Of one statement that is mended as a whole."""
-_END: Final = r"(?P<end>\s*(?:#[^\n]*)?)$"
+_START: Final = r"^(?P<in>\s*(?:(?:if|elif|else|for|while|try|except|finally|with|def|class)\b[^:]*:\s*)?|.*;\s*)"
+_END: Final = r"(?P<end>\s*(?:;.*)?(?:\ue001.*)?)$"
+_REST: Final = r"(?:[^;\ue001]|\ue001\d+\ue001(?=\n))*"
+"""What goes on to the statement's end, with comments inside of it."""
+_RAISED: Final = r"\braise\s+(?P<kind>[^,;(]+(?:\(.*\))?)\s*,\s*"
+_TUPLE: Final = r"\((?P<names>[\w\s,]+)\)"
 
 
-def _repair(pattern: str, become: str | Callable[[re.Match[str]], str], what: str, hint: str) -> Repair:
+def _repair(pattern: str, become: _Become, what: str, hint: str) -> Repair:
     return Repair(re.compile(pattern, re.DOTALL), become, what, hint)
 
 
 def _printed(found: re.Match[str]) -> str:
-    words, end = found["words"], found["end"]
-    first = _STATEMENT.match(words)
-    if first and first.end() < len(words):
-        words, end = first[0], words[first.end() :] + end
-    return f"{found['in']}print({words.rstrip().rstrip(',')}){end}"
+    return f"{found['in']}print({found['words'].rstrip().rstrip(',')}){found['end']}"
 
 
-_RAISED: Final = r"raise\s+(?P<kind>[\w.]+)\s*,\s*"
+def _printed_to(found: re.Match[str]) -> str:
+    words = (found["words"] or "").rstrip().rstrip(",")
+    return f"{found['in']}print({words}{', ' if words else ''}file={found['to']}){found['end']}"
+
+
+def _named(found: re.Match[str]) -> str:
+    name = found["name"] if found["name"].isidentifier() else "error"
+    return f"{found['in']}{found['kinds']} as {name}:"
+
+
+def _one_name(found: re.Match[str]) -> str:
+    return found["in"] + "_".join(re.findall(r"\w+", found["names"]))
+
+
+_PRINT: Final = "print is a statement"
+_EXCEPT: Final = "except names its variable after a comma"
+_BEGINNINGS: Final = {_PRINT: "print ", _EXCEPT: "except "}
 
 REPAIRS: Final = (
-    _repair(rf"{_START}print{_END}", r"\g<in>print()\g<end>", "print is a statement", "Write print()."),
+    _repair(rf"{_START}print{_END}", r"\g<in>print()\g<end>", _PRINT, "Write print()."),
     _repair(
-        rf"{_START}print\s*>>\s*(?P<to>[\w.]+)\s*,?\s*(?P<words>.*?){_END}",
-        r"\g<in>print(\g<words>, file=\g<to>)\g<end>",
-        "print is a statement",
+        rf"{_START}print\s*>>\s*(?P<to>[^,;\ue001]+)(?:,(?P<words>{_REST}))?{_END}",
+        _printed_to,
+        _PRINT,
         "Write print(..., file=...), or use logging.",
     ),
-    _repair(rf"{_START}print\b\s*(?P<words>[^(\s=].*?){_END}", _printed, "print is a statement", "Write print(...)."),
+    _repair(rf"{_START}print\b\s*(?P<words>[^(\s=;]{_REST}){_END}", _printed, _PRINT, "Write print(...)."),
     _repair(
-        r"^(?P<in>\s*except\s+)(?P<kinds>\([^)]*\)|[\w.]+)\s*,\s*(?P<name>[\w.]+)\s*:",
-        r"\g<in>\g<kinds> as \g<name>:",
-        "except names its variable after a comma",
+        r"^(?P<in>\s*except\s+)(?P<kinds>\(.*?\)|[\w.]+(?:\(\))?)\s*,\s*(?P<name>[^:]+?)\s*:",
+        _named,
+        _EXCEPT,
         "Write `except Kind as error:`.",
     ),
     _repair(
-        rf"(?P<call>\braise\s+[\w.]+\(.*\))\s*,\s*None\s*,\s*(?P<trace>[^,#()]+){_END}",
-        r"\g<call>.with_traceback(\g<trace>)\g<end>",
-        "raise has a traceback after commas",
-        "Write `raise Kind(...).with_traceback(...)`.",
-    ),
-    _repair(
-        rf"(?P<in>\b){_RAISED}(?P<what>[^,#]+?)\s*,\s*(?P<trace>[^,#()]+){_END}",
+        rf"{_RAISED}(?P<what>.+?)\s*,\s*(?P<trace>[^,;()\ue001]+){_END}",
         r"raise \g<kind>(\g<what>).with_traceback(\g<trace>)\g<end>",
         "raise has a traceback after commas",
         "Write `raise Kind(...).with_traceback(...)`.",
     ),
     _repair(
-        rf"(?P<in>\b){_RAISED}(?P<what>.+?){_END}",
+        rf"{_RAISED}(?P<what>[^;\ue001]+?){_END}",
         r"raise \g<kind>(\g<what>)\g<end>",
         "raise has its argument after a comma",
         "Write `raise Kind(...)`.",
     ),
     _repair(
-        r"(?P<before>(?<![\w.])0)(?P<digits>[0-7]+)(?P<after>[lL]?)(?![\w.])",
-        lambda found: f"{found['before']}o{found['digits']}",
+        r"(?<![\w.])0(?P<digits>[0-7]+)[lL]?(?![\w.])",
+        r"0o\g<digits>",
         "an octal number begins with a bare 0",
         "Write 0o755.",
     ),
@@ -93,35 +105,41 @@ REPAIRS: Final = (
     ),
     _repair(r"`(?P<what>[^`]+)`", r"repr(\g<what>)", "backticks stand for repr", "Write repr(...)."),
     _repair(r"<>", "!=", "<> stands for unequal", "Write !=."),
-    _repair(r"\b[uU][rR](?=['\"])", "r", "a text begins with ur", "Write r'...'; text is Unicode."),
+    _repair(r"\b[uU][rR](?=\ue000)", "r", "a text begins with ur", "Write r'...'; text is Unicode."),
     _repair(
-        rf"{_START}exec\s+(?P<code>.+?)\s+in\s+(?P<where>.+?){_END}",
+        rf"{_START}exec\s+(?P<code>.+?)\s+in\s+(?P<where>[^;\ue001]+){_END}",
         r"\g<in>exec(\g<code>, \g<where>)\g<end>",
         "exec is a statement",
         "Write exec(code, names).",
     ),
     _repair(
-        rf"{_START}exec\s+(?P<code>[^(].*?){_END}",
+        rf"{_START}exec\s+(?P<code>[^(;][^;\ue001]*){_END}",
         r"\g<in>exec(\g<code>)\g<end>",
         "exec is a statement",
         "Write exec(code).",
     ),
     _repair(
-        r"(?P<in>\bdef\s+\w+\s*\([^()]*)\((?P<names>[\w\s,]+)\)",
-        lambda found: f"{found['in']}{'_'.join(re.findall(r'[a-zA-Z_0-9]+', found['names']))}",
+        rf"(?P<in>\bdef\s+\w+\s*\([^()]*){_TUPLE}",
+        _one_name,
         "a parameter is a tuple",
         "Take one parameter, and unpack it in the body.",
     ),
     _repair(
-        r"(?P<in>\blambda\s*[^:()]*)\((?P<names>[\w\s,]+)\)(?=[^:]*:)",
-        lambda found: f"{found['in']}{'_'.join(re.findall(r'[a-zA-Z_0-9]+', found['names']))}",
+        rf"(?P<in>\blambda\s*[^:()]*){_TUPLE}(?=[^:]*:)",
+        _one_name,
         "a parameter is a tuple",
         "Take one parameter, and index it.",
     ),
-)  # fmt: skip
-
-
-_BEGINNINGS: Final = {"print is a statement": "print ", "except names its variable after a comma": "except "}
+    _repair(
+        r"(?P<in>\bfor\s[\w\s,]+\sin\s+)(?P<what>[^()\[\]]+,[^()\[\]]*)(?=\])",
+        r"\g<in>(\g<what>)",
+        "a comprehension goes through a tuple without parentheses",
+        "Write `for x in (a, b)`.",
+    ),
+    _repair(
+        r"\b[bB](?=[rR]?\ue000)", "", "bytes are written with other characters than ASCII", r"Write them as \x.. ."
+    ),
+)
 
 
 def mended(statement: str) -> tuple[str, str, str]:
@@ -129,11 +147,19 @@ def mended(statement: str) -> tuple[str, str, str]:
 
     It has as many lines afterwards.
     """
+    texts: list[str] = []
+    bare = _TEXTS.sub(lambda found: _marked(found, texts), statement)
     for repair in REPAIRS:
-        changed = repair.pattern.sub(repair.become, statement)
-        if changed != statement and changed.count("\n") == statement.count("\n"):
-            return changed, repair.what, repair.hint
+        changed = repair.pattern.sub(repair.become, bare)
+        if changed != bare:
+            return _MARKED.sub(lambda found: texts[int(found[2])], changed), repair.what, repair.hint
     return statement, "", ""
+
+
+def _marked(found: re.Match[str], texts: list[str]) -> str:
+    texts.append(found[0])
+    mark = "\ue001" if found[0].startswith("#") else "\ue000"
+    return f"{mark}{len(texts) - 1}{mark}"
 
 
 def is_statement(line: str, what: str) -> bool:
