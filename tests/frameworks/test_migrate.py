@@ -146,7 +146,7 @@ CASES = [
     ("optional-auth", 6, METHOD.format("", "if endpoints.get_current_user(): return 1")),
     ("optional-auth", 7, METHOD.format("", "u = endpoints.get_current_user()\n    return u.email() if u else None")),
     ("optional-auth", 6, METHOD.format("", "if endpoints.get_current_user() is not None: a()\n    else: b()")),
-    ("optional-auth", 5, "def user():\n  u = endpoints.get_current_user()\n  if not u or u.email() == 'a':\n    return None"),
+    ("optional-auth", 4, "def user():\n  if not (u := endpoints.get_current_user()) or u.email():\n    return None"),
     ("returns-nothing", 5, METHOD.format("A, Out", "x = 1")),
     ("returns-nothing", 5, METHOD.format("A, response_message=Out", "return")),
     ("environ-user", 3, "os.environ.get('USER_EMAIL')"),

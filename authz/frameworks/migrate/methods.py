@@ -81,6 +81,8 @@ def _asks_for_user(module: Module, test: ast.expr, users: set[str]) -> bool | No
 
 
 def _is_user(module: Module, node: ast.expr, users: set[str]) -> bool:
+    if isinstance(node, ast.NamedExpr):
+        node = node.value
     called = isinstance(node, ast.Call) and module.refers(node.func) == _USER
     return called or (isinstance(node, ast.Name) and node.id in users)
 
