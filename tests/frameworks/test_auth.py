@@ -185,6 +185,7 @@ def test_the_query_may_hold_a_token_where_no_header_does() -> None:
     assert asked(app, query=f"?access_token={token()}").status == 200
     assert asked(app, query=f"?access_token=x&bearer_token={token()}").status == 200
     assert asked(app, "Basic x", query=f"?access_token={token()}").status == 401
+    assert asked(app, query=f"?access_token={token()}&access_token={token()}").status == 401
 
 
 _BAD = {
@@ -233,7 +234,13 @@ def test_what_is_no_good_token_is_401(authorization: str | None) -> None:
         ({"scopes": ("read", "write admin")}, {"scope": "read x"}, 200),
         ({"scopes": ("read", "write admin")}, {"scp": ["write"]}, 403),
         ({"scopes": ("read", "write admin")}, {"scp": ["admin", "write"]}, 200),
-        ({"scopes": ()}, {"scope": "read"}, 403),
+        ({"scopes": ()}, {}, 200),
+        ({"client_ids": ("cid",)}, {"azp": "cid"}, 200),
+        ({"client_ids": ("cid",)}, {"azp": "x"}, 403),
+        ({"client_ids": ("cid",)}, {"client_id": "cid"}, 200),
+        ({"client_ids": ("shop",)}, {}, 200),
+        ({"client_ids": ("*",)}, {"azp": "x"}, 200),
+        ({"client_ids": ()}, {"azp": "x"}, 403),
     ],
 )
 def test_a_good_token_for_something_else_is_403(security: dict[str, Any], said: dict[str, Any], status: int) -> None:

@@ -44,6 +44,12 @@ def granted(claims: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(said.split() if isinstance(said, str) else texts(said))
 
 
+def clients(claims: Mapping[str, Any]) -> frozenset[str]:
+    """Whom the token was given to: `azp`, or `client_id`, or else those that it is for."""
+    said = claims.get("azp", claims.get("client_id"))
+    return texts(claims.get("aud") if said is None else said)
+
+
 def issuers(issuer: Issuer, *, google: bool) -> frozenset[str]:
     """What `iss` may say; Google signs with either of two spellings."""
     return _GOOGLE_ALIASES if google else frozenset({issuer.issuer})
