@@ -91,12 +91,13 @@ def test_semantic_versions_give_their_major_number_to_urls(version: str, in_urls
         ({}, None, "list"), ({}, "", "list"), ({}, "a/b", "a/b"), ({}, "/a/b", "a/b"),
         ({"path": "c"}, "a", "c/a"), ({"path": "c"}, "/a", "a"), ({"path": "c"}, None, "c/list"),
         ({"path": "/c/"}, "a/", "c/a"), ({}, "{name}", "{name}"), ({}, "x/{name}:run", "x/{name}:run"),
+        ({"path": "c"}, "/", ""),
     ],
 )  # fmt: skip
 def test_paths(api_class: dict[str, Any], path: str | None, served: str) -> None:
     container = endpoints.ResourceContainer(name=messages.StringField(1))
     made = a_class(of_class=api_class, list={"path": path, "request": container if "{" in served else Item})
-    assert only(made).path == f"/shop/v1/{served}"
+    assert only(made).path == f"/shop/v1/{served}".rstrip("/")
 
 
 @pytest.mark.parametrize(
@@ -569,6 +570,7 @@ COLLISIONS: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("an unknown metric", lambda: [a_class(get={"metric_costs": {"m": 1}})], r"Shop\.get: metric_costs names 'm'"),
     ("a list of audiences for other issuers", lambda: [
         a_class(an_api(issuers={"x": endpoints.Issuer("x", None)}, audiences=["a"]), get={})], r"Shop\.get: audiences"),
+    ("no class yet", lambda: [an_api()], "api 'shop' v1 decorates no class"),
     ("no API", lambda: [Item], "Item.*@endpoints.api"),
     ("no class", lambda: ["Shop"], "'Shop'.*@endpoints.api"),
 ]  # fmt: skip
@@ -606,8 +608,10 @@ def test_old_modules_are_found_by_their_names() -> None:
     assert ResourceContainer is endpoints.ResourceContainer
     assert all(getattr(endpoints, name) is not None for name in endpoints.__all__)
     assert endpoints.openapi_generator.OpenApiGenerator is not None
-    with pytest.raises(AttributeError, match="api_server"):
-        _ = endpoints.EndpointsDispatcherMiddleware
+    assert endpoints.EndpointsErrorMessage(state=endpoints.EndpointsErrorMessage.State.OK).error_name is None
+    assert endpoints.EndpointsDispatcherMiddleware(lambda environ, start: [environ, start])(1, 2) == [1, 2]
+    with pytest.raises(AttributeError, match="classes themselves"):
+        _ = endpoints.ApiConfigRegistry
     with pytest.raises(TypeError, match="description"):
         types.OAuth2Scope("a", 5)  # type: ignore[arg-type]
 

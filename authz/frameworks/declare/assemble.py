@@ -53,6 +53,9 @@ def _describes(thing: Any) -> bool:
 
 def _given(thing: Any) -> Iterator[Given]:
     if isinstance(thing, ApiDecorator):
+        if not thing.infos:
+            message = f"{thing.place} decorates no class; import the modules that have its classes first"
+            raise ApiConfigurationError(message)
         yield from (Given(info, service, service) for service, info in thing.infos.items())
         return
     service = getattr(thing, "service_class", thing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -135,10 +135,10 @@ class ApiDecorator:
         self,
         resource_name: str | None = None,
         path: str | None = None,
-        audiences: Any = None,
-        scopes: Any = None,
-        allowed_client_ids: Any = None,
-        auth_level: Any = None,
+        audiences: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        scopes: Sequence[str | OAuth2Scope] | None = None,
+        allowed_client_ids: Sequence[str] | None = None,
+        auth_level: int | None = None,
         api_key_required: bool | None = None,
         optional_auth: bool | None = None,
     ) -> Callable[[_Class], _Class]:
@@ -197,9 +197,9 @@ def api(
     *,
     description: str | None = None,
     hostname: str | None = None,
-    audiences: Any = None,
-    scopes: Any = None,
-    allowed_client_ids: Any = None,
+    audiences: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+    scopes: Sequence[str | OAuth2Scope] | None = None,
+    allowed_client_ids: Sequence[str] | None = None,
     canonical_name: str | None = None,
     auth: ApiAuth | None = None,
     owner_domain: str | None = None,
@@ -208,7 +208,7 @@ def api(
     frontend_limits: ApiFrontEndLimits | None = None,
     title: str | None = None,
     documentation: str | None = None,
-    auth_level: Any = None,
+    auth_level: int | None = None,
     issuers: Mapping[str, Issuer] | None = None,
     namespace: Namespace | None = None,
     api_key_required: bool | None = None,

@@ -55,7 +55,7 @@ def _method(
         id=taken.id,
         operation_id=f"{service.__name__}_{names.camel(attribute)}",
         http_method=method.http_method,
-        path=f"/{info.name}/{info.path_version}/{path}",
+        path=f"/{info.name}/{info.path_version}/{path}".rstrip("/"),
         parameters=tuple(leaf.parameter(taken.in_path) for leaf in taken.leaves),
         body=MessageShape(taken.body) if taken.body else None,
         body_first=method.container is not None,

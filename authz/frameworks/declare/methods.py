@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from authz.frameworks import message_types, messages
 from authz.frameworks.declare import checks, names, paths
@@ -13,9 +13,13 @@ from authz.frameworks.declare.access import Access
 from authz.frameworks.declare.call import checked
 from authz.frameworks.declare.container import ResourceContainer
 from authz.frameworks.exceptions import ApiConfigurationError
+from authz.frameworks.types import OAuth2Scope
 
 if TYPE_CHECKING:
     from authz.frameworks.declare.classes import ApiInfo
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +38,14 @@ class MethodInfo:
     is_async: bool = False
 
     def get_path(self, api_info: ApiInfo) -> str:
-        """The path below the API's name and version.
+        """The path below the API's name and version; empty for `/`, which is the API itself.
 
         Raises:
             ApiConfigurationError: it is no template; with the segment.
         """
         path = paths.joined(api_info.path, self.path, self.python_name)
-        paths.check(path, self.place)
+        if path:
+            paths.check(path, self.place)
         return path
 
     def method_id(self, api_info: ApiInfo) -> str:
@@ -98,15 +103,15 @@ def method(
     name: str | None = None,
     path: str | None = None,
     http_method: str | None = "POST",
-    scopes: Any = None,
-    audiences: Any = None,
-    allowed_client_ids: Any = None,
-    auth_level: Any = None,
+    scopes: Sequence[str | OAuth2Scope] | None = None,
+    audiences: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+    allowed_client_ids: Sequence[str] | None = None,
+    auth_level: int | None = None,
     api_key_required: bool | None = None,
     metric_costs: Mapping[str, int] | None = None,
     use_request_uri: bool | None = None,
     optional_auth: bool | None = None,
-) -> Callable[[Callable[..., Any]], Any]:
+) -> Callable[[_Function], _Function]:
     """One method of an API: `async def` or not, of `self` and a request message, giving a response message.
 
     Args:
@@ -138,7 +143,7 @@ def method(
         text = f"{request_message.__qualname__}: write @endpoints.method() with brackets"
         raise TypeError(text)
 
-    def decorate(function: Callable[..., Any]) -> Any:
+    def decorate(function: _Function) -> _Function:
         place = function.__qualname__.rpartition("<locals>.")[2]
         container = request_message if isinstance(request_message, ResourceContainer) else None
         written = checks.text(place, "name", name) or function.__name__
@@ -159,7 +164,7 @@ def method(
         made = checked(place, function, request, response)
         made.method_info = info
         made.__name__ = written
-        return made
+        return cast("_Function", made)
 
     return decorate
 

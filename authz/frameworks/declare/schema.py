@@ -54,18 +54,10 @@ def _default(field: Field) -> Any:
     if default is None or isinstance(field, EnumField):
         return default if default is None else default.name
     if isinstance(default, bytes):
-        return _text(default)
+        return base64.b64encode(default).decode()
     if isinstance(default, float) and not math.isfinite(default):
         return None
     return str(default) if field.variant in _WIDE else default
-
-
-def _text(default: bytes) -> str:
-    """The old generator wrote bytes as the text that they are; where they are none, as JSON has them."""
-    try:
-        return default.decode("ascii")
-    except UnicodeDecodeError:
-        return base64.b64encode(default).decode()
 
 
 @dataclass(frozen=True, slots=True)

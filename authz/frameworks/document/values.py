@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from authz.frameworks.service import Version
 
-_BOUNDS: Final[Mapping[tuple[str, str], Mapping[str, Any]]] = {
+_BOUNDS: Final[Mapping[tuple[str, str], dict[str, Any]]] = {
     ("integer", "int32"): {"minimum": -(2**31), "maximum": 2**31 - 1},
     ("integer", "uint32"): {"minimum": 0, "maximum": 2**32 - 1},
     ("string", "int64"): {"pattern": "^-?[0-9]{1,19}$"},
@@ -20,9 +20,16 @@ _BOUNDS: Final[Mapping[tuple[str, str], Mapping[str, Any]]] = {
 def dialect(schema: Mapping[str, Any], version: Version) -> dict[str, Any]:
     """A value's schema as a dialect writes it."""
     written = dict(schema)
-    if version == "2.0":
-        return written
-    written.update(_BOUNDS.get((schema.get("type", ""), schema.get("format", "")), {}))
-    if schema.get("format") == "byte" and isinstance(schema.get("default"), str):
-        written["default"] = base64.b64encode(schema["default"].encode()).decode()
+    if version != "2.0":
+        return written | _BOUNDS.get((schema.get("type", ""), schema.get("format", "")), {})
+    if schema.get("format") == "byte" and "default" in schema:
+        written["default"] = _text(schema["default"])
     return written
+
+
+def _text(default: str) -> str:
+    """The old generator wrote bytes as the text that they are, where they are one."""
+    try:
+        return base64.b64decode(default, validate=True).decode("ascii")
+    except ValueError:
+        return default

@@ -40,6 +40,7 @@ from authz.frameworks.types import (
 )
 
 if TYPE_CHECKING:
+    from authz.frameworks.endpoints.apiserving import EndpointsDispatcherMiddleware, EndpointsErrorMessage
     from authz.frameworks.serve import api_server, asgi_server
     from authz.frameworks.serve.tokens.guard import get_verified_jwt
     from authz.frameworks.serve.tokens.rules import convert_jwks_uri
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 _LAZY = {
     "api_server": "authz.frameworks.serve",
     "asgi_server": "authz.frameworks.serve",
+    "EndpointsDispatcherMiddleware": "authz.frameworks.endpoints.apiserving",
+    "EndpointsErrorMessage": "authz.frameworks.endpoints.apiserving",
     "User": "authz.frameworks.users",
     "get_current_user": "authz.frameworks.users",
     "convert_jwks_uri": "authz.frameworks.serve.tokens.rules",
@@ -68,8 +71,6 @@ _MODULES = frozenset({
 })  # fmt: skip
 _GONE = {
     "ApiConfigRegistry": "the server reads the decorated classes themselves",
-    "EndpointsDispatcherMiddleware": "api_server(...) is the whole WSGI application",
-    "EndpointsErrorMessage": "errors are answered as JSON; raise a ServiceException",
     "package": "write package = 'name' into your own module, if its schemas are to be named so",
 }
 
@@ -81,6 +82,8 @@ __all__ = [
     "ApiConfigurationError",
     "BadRequestException",
     "ConflictException",
+    "EndpointsDispatcherMiddleware",
+    "EndpointsErrorMessage",
     "ForbiddenException",
     "GoneException",
     "InternalServerErrorException",
