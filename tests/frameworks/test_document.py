@@ -11,6 +11,7 @@ from openapi_spec_validator import validate
 
 from authz.frameworks import document, endpoints, message_types, messages, remote
 from authz.frameworks.declare import apis
+from authz.frameworks.document.definitions import Definitions
 from authz.frameworks.service import Api, Version
 from authz.model.auth import JwtRequirement
 from authz.model.service import Operation, ServiceConfig, SourceText
@@ -169,6 +170,23 @@ def test_the_schema_of_errors_makes_way_for_a_message_of_its_name() -> None:
     assert {"Error", "Error2"} <= made["components"]["schemas"].keys()
     responses = made["paths"]["/shop/v1/get"]["post"]["responses"]
     assert responses["default"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("my.pkg-name.Outer.Inner", "MyPkgNameOuterInner"),
+        ("TestPackage._1_lower_case_name_", "TestPackage1LowerCaseName"),
+        ("a.bC_d", "ABCD"),
+        ("plain", "Plain"),
+    ],
+)
+def test_names_of_schemas(name: str, key: str) -> None:
+    definitions = Definitions("2.0")
+    assert definitions.ref(name, lambda: {"type": "object"}) == {"$ref": f"#/definitions/{key}"}
+    with pytest.raises(KeyError, match=key):
+        definitions.ref(f"{name}-", lambda: {"type": "string"})
+    assert definitions.schemas == {key: {"type": "object"}}
 
 
 def test_two_messages_of_one_name_are_refused() -> None:

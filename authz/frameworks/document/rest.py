@@ -146,7 +146,8 @@ def _value(schema: Mapping[str, Any]) -> dict[str, Any]:
 def _schemas(definitions: Definitions) -> dict[str, Any]:
     found = {}
     for name, schema in definitions.schemas.items():
-        text = inspect.cleandoc(getattr(definitions.shapes[name], "__doc__", None) or "")
+        shape = definitions.shapes[name]
+        text = inspect.cleandoc(shape.__doc__ or "") if isinstance(shape, type) else ""
         found[name] = {
             "id": name,
             "type": schema.get("type", "object"),
