@@ -111,7 +111,7 @@ CASES = [
     ("import-appengine", 3, "import google.appengine.api.memcache"),
     ("name-gone", 3, "from protorpc import definition"),
     ("name-gone", 3, "import webapp2"),
-    ("name-gone", 3, "endpoints.EndpointsDispatcherMiddleware(app)"),
+    ("name-gone", 3, "endpoints.endpoints_dispatcher.Middleware(app)"),
     ("name-gone", 3, "endpoints.get_client_lib()"),
     ("name-gone", 3, "from protorpc.wsgi import service"),
     ("appengine-argument", 3, API.format("frontend_limits=None")),

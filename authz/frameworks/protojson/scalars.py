@@ -32,6 +32,8 @@ NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/]")
 URL_SAFE: Final = str.maketrans("-_", "+/")
 SHOWN: Final = 60
 """Characters of a wrong value that its error repeats."""
+SHOWN_NAMES: Final = 20
+"""Members of an enum that an error lists."""
 
 
 class Unfit(Exception):  # noqa: N818  # raised and caught inside this room; a value is it
@@ -138,7 +140,8 @@ def moment(value: Any) -> datetime:
 def member(kind: type[Enum]) -> Reader:
     """ENUM: a name, or a number."""
     by_name, by_number = dict(kind.__members__), {one.number: one for one in kind}
-    expected = "one of " + ", ".join(by_name)
+    some = list(by_name)[:SHOWN_NAMES]
+    expected = f"one of {', '.join(some)}{', …' if len(by_name) > len(some) else ''}"
 
     def read(value: Any) -> Any:
         found = by_name.get(value) if type(value) is str else by_number.get(value) if type(value) is int else None
