@@ -655,6 +655,13 @@ def test_a_server_may_stand_below_another_path() -> None:
     assert (below.json["path"], web.status) == ({"id": "a+b"}, 200)
 
 
+@pytest.mark.parametrize("raw", [None, b"/api/shop/v1/items/%61%2Fb", b"/api/shop/v1/items/\xff%41", b""])
+def test_a_path_that_something_has_changed_is_the_path(raw: bytes | None) -> None:
+    told = asgi(asgi_server(services()), Ask("GET", "/api/shop/v1/items/changed"), raw_path=raw)
+
+    assert told.json["path"] == {"id": "changed"}
+
+
 def test_services_see_the_request_but_not_the_secret() -> None:
     def state(_given: Given) -> Any:
         told = remote.Service().request_state

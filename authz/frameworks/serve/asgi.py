@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from authz.frameworks.exceptions import ServiceException
 from authz.frameworks.serve import answers
@@ -123,10 +124,18 @@ def _request(scope: Scope) -> Request:
         path,
         scope["query_string"].decode("latin-1"),
         _headers(scope["headers"]),
-        raw=raw.decode() if raw and raw.isascii() else None,
+        raw=_raw(raw, path),
         address=client[0] if client else None,
         scheme=scope.get("scheme", "http"),
     )
+
+
+def _raw(sent: bytes | None, path: str) -> str | None:
+    """The path as it came; None if that is not known, or something between has changed the path."""
+    if not sent or not sent.isascii():
+        return None
+    raw = sent.decode()
+    return raw if "%" not in raw or unquote(raw) == path else None
 
 
 async def _body(request: Request, receive: Receive, most: int) -> bytes | None:
