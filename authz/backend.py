@@ -81,7 +81,7 @@ class Backend:
         for number, patience in ((signal.SIGTERM, _END_SECONDS), (signal.SIGKILL, None)):
             with contextlib.suppress(ProcessLookupError, TimeoutError):
                 if self._process.returncode is None:
-                    self._process.send_signal(number)
+                    os.killpg(self._process.pid, number)  # and what the user's code has started
                 async with asyncio.timeout(patience):
                     await self._process.wait()
                     break

@@ -24,6 +24,8 @@ from authz.frameworks.users import DEFAULT_PREFIX
 
 GRACE_SECONDS = 5
 """How long requests may take to end once the process is told to."""
+IDLE_SECONDS = 7200
+"""How long a connection may be idle: longer than Envoy keeps one (an hour), or a call would meet one that just ends."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -138,7 +140,7 @@ async def _run(app: Any, listener: socket.socket, ready: Callable[[], None]) -> 
     server = Server(
         uvicorn.Config(
             app, log_level="warning", access_log=False, proxy_headers=False, server_header=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS, timeout_keep_alive=IDLE_SECONDS,
         )
     )  # fmt: skip
     await server.serve(sockets=[listener])
