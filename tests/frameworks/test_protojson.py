@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -147,6 +149,10 @@ def made(call: Callable[..., Any], *given: Any) -> Any:
         return call(*given)
     except InvalidValue as error:
         return error
+
+
+def again(message: All) -> All:
+    return pickle.loads(pickle.dumps(message))  # noqa: S301 - our own
 
 
 @given(JSON)
@@ -417,3 +423,14 @@ def test_answers_are_what_the_method_declares() -> None:
 def test_base64_is_written_in_the_standard_alphabet() -> None:
     assert to_json(All(rby=[b"\xff\xef", b""])) == {"rby": [b64encode(b"\xff\xef").decode(), ""]}
     assert set(protojson.__all__) >= {"decode", "encode", "MessageBinding", "FieldParameter"}
+
+
+@given(ANY, FLAT)
+def test_copies_are_equal_until_one_changes(message: All, others: dict[str, Any]) -> None:
+    copied, deep, pickled = copy.copy(message), copy.deepcopy(message), again(message)
+    assert copied == message == deep == pickled
+    for name, value in others.items():
+        setattr(deep, name, value)
+    assert all(deep.get_assigned_value(name) == value for name, value in others.items())
+    assert message == pickled
+    assert deep == message or encode(deep) != encode(message)
