@@ -356,6 +356,16 @@ def test_an_api_among_several_has_a_plain_name(version: Version, name: str) -> N
         document.openapi(api, version=version, api_name=True)
 
 
+@pytest.mark.parametrize(
+    ("documentation", "written"),
+    [("https://shop.example.com/docs", {"url": "https://shop.example.com/docs"}), ("See the wiki", None), (None, None)],
+)
+def test_documentation_is_a_url(documentation: Any, written: Any) -> None:
+    made = document.openapi(an_api({"get": {}}, documentation=documentation), version="3.1")
+    validate(made)
+    assert made.get("externalDocs") == written
+
+
 def test_one_path_has_one_spelling() -> None:
     by_id, by_name = (endpoints.ResourceContainer(**{name: messages.StringField(1)}) for name in ("id", "name"))
     api = an_api({

@@ -16,6 +16,7 @@ from authz.frameworks.types import Issuer, LimitDefinition
 
 _NOT_IN_LIMITS = re.compile(r"[^A-Za-z0-9]+")
 _LONGEST_LIMIT = 64
+_URL = re.compile(r"https?://[!-~]+\Z")
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
 _JSON: Final = "application/json"
 _TEXT: Final = {"type": "string"}
@@ -68,7 +69,7 @@ def write(api: Api, host: str | None) -> dict[str, Any]:
     }
     if tags := sorted({tag for method in api.methods for tag in method.tags}):
         found["tags"] = [{"name": tag} for tag in tags]
-    if api.documentation:
+    if api.documentation and _URL.match(api.documentation):
         found["externalDocs"] = {"url": api.documentation}
     if any(method.escaped_slashes for method in api.methods):
         found["x-authz-escaped-slashes"] = "keep"
