@@ -616,6 +616,20 @@ def test_old_modules_are_found_by_their_names() -> None:
         types.OAuth2Scope("a", 5)  # type: ignore[arg-type]
 
 
+def test_old_modules_of_servers_and_json() -> None:
+    from authz.frameworks.endpoints import apiserving, protojson, users_id_token
+
+    assert apiserving.api_server is endpoints.api_server
+    assert users_id_token.get_current_user is endpoints.get_current_user
+    assert users_id_token.convert_jwks_uri("https://i.example/k") == "https://i.example/k"
+    json = protojson.EndpointsProtoJson()
+    assert json.decode_message(Item, json.encode_message(Item(name="x"))) == Item(name="x")
+    with pytest.raises(messages.ValidationError, match="name"):
+        json.encode_message(Item())
+    with pytest.raises(endpoints.BadRequestException, match="name"):
+        json.decode_message(Item, "")
+
+
 def test_importing_loads_no_server_and_nothing_heavy() -> None:
     """A decorated module is imported by tools as well as by servers."""
     heavy = ("grpc", "redis", "sqlalchemy", "pydantic", "aiohttp", "jwt", "cryptography", "yaml", "asyncio")

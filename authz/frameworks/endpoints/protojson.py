@@ -14,12 +14,12 @@ class EndpointsProtoJson:
     """Reads and writes messages as JSON text."""
 
     def encode_message(self, message: Message) -> str:
-        """A message as JSON text; MessageError if a required field has no value."""
+        """A message as JSON text; ValidationError if a required field has no value."""
         message.check_initialized()
         return encode(message).decode()
 
     def decode_message(self, message_type: type[_Message], encoded_message: str | bytes) -> _Message:
-        """A message from JSON text; an empty text is an empty message."""
+        """A message from JSON text; an empty text is an empty message. BadRequestException if it does not fit."""
         return parse(message_type, encoded_message or "{}")
 
 
