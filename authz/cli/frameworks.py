@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import click
@@ -45,20 +46,28 @@ def read_sources(files: Sequence[Path], service: str, application: Path) -> Sour
     """
     from authz.sources import read_files
 
-    words = tuple(str(file) for file in files if _is_module(file))
+    words = tuple(str(file) for file in files if _is_module(file, application))
     texts = read_files([file for file in files if str(file) not in words])
     return Sources((*texts, *_written(words, service or HOME, application)), words)
 
 
-def _is_module(file: Path) -> bool:
+def _is_module(file: Path, application: Path) -> bool:
     if file.suffix == ".py":
         where = f" --application {file.parent}" if file.parent != Path() else ""
         raise UsageError(f"{file} is no document", f"Name its module: {file.stem} or {file.stem}:CLASS{where}.")
-    if file.suffix in _DOCUMENTS or file.exists():
+    if file.suffix in _DOCUMENTS or (file.exists() and not (file / "__init__.py").exists()):
         return False
     from authz.frameworks.load.words import is_word
 
-    return is_word(str(file))
+    word = str(file)
+    if is_word(word) and ":" not in word and not PathFinder.find_spec(word.partition(".")[0], [*_places(application)]):
+        remedy = f"Name a document, or MODULE:CLASS; modules are looked for in {application.absolute()} first."
+        raise UsageError(f"there is neither a file nor a module '{word}'", remedy)
+    return is_word(word)
+
+
+def _places(application: Path) -> Sequence[str]:
+    return str(application.absolute()), str(Path().absolute()), *sys.path
 
 
 def _written(words: Sequence[str], hostname: str, application: Path) -> tuple[SourceText, ...]:

@@ -285,7 +285,8 @@ def test_deploy_takes_classes(place: Path) -> None:
         ("src/a_shop.py", "a_shop:CLASS --application src."),
         ("nothing.yaml", "does not exist"),
         ("a_nothing:Echo", "there is no module"),
-        ("a_nothing", "there is no module"),
+        ("a_nothing", "there is neither a file nor a module 'a_nothing'"),
+        ("a_shop.nothing:Echo", "there is no module"),
         ("a/b", "does not exist"),
     ],
 )
@@ -294,6 +295,20 @@ def test_what_is_neither_document_nor_class(word: str, message: str) -> None:
 
     assert result.exit_code == 2
     assert message in result.stdout + result.stderr
+
+
+def test_a_package_is_a_module(place: Path) -> None:
+    (place / "a_package").mkdir()
+    (place / "a_package" / "__init__.py").write_text(SHOP.replace("a{b}c", "abc"))
+
+    assert len(asked("a_package").texts) == 4
+
+
+def test_a_directory_is_neither(place: Path) -> None:
+    (place / "documents").mkdir()
+    result = run("up", "documents", obj=Recorder())
+
+    assert (result.exit_code, "documents" in result.stderr) == (2, True)
 
 
 def test_a_file_that_is_named_like_a_module_is_a_file(place: Path) -> None:
