@@ -358,7 +358,7 @@ def test_enums_are_looked_up_by_name_and_number() -> None:
         assert getattr(Color.RED, compare)(1) is NotImplemented
 
 
-@pytest.mark.parametrize("body", [{"A": "x"}, {"A": -1}, {"A": True}, {"A": 1, "B": 1}, {"A": 1.5}])
+@pytest.mark.parametrize("body", [{"A": "x"}, {"A": -1}, {"A": True}, {"A": 1, "B": 1}, {"A": 1.5}, {"A": 1 << 29}])
 def test_enums_that_cannot_be_are_refused(body: dict[str, object]) -> None:
     with pytest.raises(messages.EnumDefinitionError):
         messages.Enum("Wrong", body)

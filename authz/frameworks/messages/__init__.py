@@ -6,7 +6,7 @@ What is different is written where it is: integers keep within their variant's r
 
 from __future__ import annotations
 
-from authz.frameworks.messages.enums import Enum, Variant
+from authz.frameworks.messages.enums import MAX_ENUM_VALUE, Enum, Variant
 from authz.frameworks.messages.errors import (
     DecodeError,
     DefinitionNotFoundError,
@@ -24,20 +24,17 @@ from authz.frameworks.messages.fields import (
     FIRST_RESERVED_FIELD_NUMBER,
     LAST_RESERVED_FIELD_NUMBER,
     MAX_FIELD_NUMBER,
-    BooleanField,
-    BytesField,
     Field,
-    FieldList,
-    FloatField,
-    IntegerField,
-    StringField,
 )
+from authz.frameworks.messages.lists import FieldList
 from authz.frameworks.messages.message import Message
 from authz.frameworks.messages.references import EnumField, MessageField, find_definition
+from authz.frameworks.messages.scalars import BooleanField, BytesField, FloatField, IntegerField, StringField
 
 __all__ = [
     "FIRST_RESERVED_FIELD_NUMBER",
     "LAST_RESERVED_FIELD_NUMBER",
+    "MAX_ENUM_VALUE",
     "MAX_FIELD_NUMBER",
     "BooleanField",
     "BytesField",

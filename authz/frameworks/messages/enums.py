@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from authz.frameworks.messages import names
 from authz.frameworks.messages.errors import EnumDefinitionError, shown
+
+MAX_ENUM_VALUE: Final = (1 << 29) - 1
 
 
 class Enum(enum.Enum):
@@ -88,8 +90,10 @@ class Enum(enum.Enum):
 
 
 def _check_number(cls: type, name: str, value: object) -> None:
-    if type(value) is not int or value < 0:
-        raise EnumDefinitionError(f"{cls.__name__}.{name} is {shown(value)}; a member is a number from 0 on")
+    if type(value) is not int or not 0 <= value <= MAX_ENUM_VALUE:
+        raise EnumDefinitionError(
+            f"{cls.__name__}.{name} is {shown(value)}; a member is a number, 0 to {MAX_ENUM_VALUE}"
+        )
 
 
 class Variant(Enum):

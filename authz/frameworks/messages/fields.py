@@ -6,8 +6,7 @@ looks at first, so only reading an unset field costs a call. Assigning goes thro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from authz.frameworks.messages.enums import Variant
 from authz.frameworks.messages.errors import (
@@ -18,6 +17,7 @@ from authz.frameworks.messages.errors import (
     ValidationError,
     shown,
 )
+from authz.frameworks.messages.lists import FieldList
 
 if TYPE_CHECKING:
     from authz.frameworks.messages.message import Message
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 MAX_FIELD_NUMBER: Final = (1 << 29) - 1
 FIRST_RESERVED_FIELD_NUMBER: Final = 19000
 LAST_RESERVED_FIELD_NUMBER: Final = 19999
-
-RANGES: Final = {
-    Variant.INT32: (-(1 << 31), (1 << 31) - 1),
-    Variant.SINT32: (-(1 << 31), (1 << 31) - 1),
-    Variant.UINT32: (0, (1 << 32) - 1),
-    Variant.INT64: (-(1 << 63), (1 << 63) - 1),
-    Variant.SINT64: (-(1 << 63), (1 << 63) - 1),
-    Variant.UINT64: (0, (1 << 64) - 1),
-}
 
 
 class Field:
@@ -154,132 +145,3 @@ def _checked_number(number: object) -> int:
             f"to {LAST_RESERVED_FIELD_NUMBER}"
         )
     return number
-
-
-class FieldList(list[Any]):
-    """The values of a repeated field; whatever is put in is checked as an assignment would be."""
-
-    __slots__ = ("field",)
-
-    def __init__(self, field: Field, values: Iterable[Any]) -> None:
-        if not isinstance(values, list | tuple):
-            raise ValidationError(f"{field} is repeated and takes a list or a tuple, not {shown(values)}")
-        self.field = field
-        super().__init__(self._checked(values))
-
-    @classmethod
-    def trusted(cls, field: Field, values: Iterable[Any]) -> FieldList:
-        """A list of values that have been checked."""
-        made = cls.__new__(cls)
-        made.field = field
-        list.extend(made, values)
-        return made
-
-    def _element(self, value: Any) -> Any:
-        if value is None:
-            raise ValidationError(f"{self.field} is repeated; None cannot be one of its values")
-        return self.field.validate_element(value)
-
-    def _checked(self, values: Iterable[Any]) -> list[Any]:
-        return [self._element(value) for value in values]
-
-    def append(self, value: Any) -> None:
-        """Adds a value at the end."""
-        super().append(self._element(value))
-
-    def insert(self, index: SupportsIndex, value: Any) -> None:
-        """Puts a value before another."""
-        super().insert(index, self._element(value))
-
-    def extend(self, values: Iterable[Any]) -> None:
-        """Adds several values."""
-        super().extend(self._checked(values))
-
-    def __iadd__(self, values: Iterable[Any]) -> Self:  # type: ignore[misc]  # list's takes the same
-        self.extend(values)
-        return self
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        super().__setitem__(index, self._checked(value) if isinstance(index, slice) else self._element(value))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return FieldList.trusted, (self.field, list(self))
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        return self.__reduce__()
-
-    def __copy__(self) -> FieldList:
-        return FieldList.trusted(self.field, self)
-
-
-class StringField(Field):
-    """Text."""
-
-    VARIANTS = (Variant.STRING,)
-    takes = "text (str)"
-    type = str
-
-    def _fit(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return value
-        raise self.unfit(value)
-
-
-class BytesField(Field):
-    """Bytes; base64 in JSON."""
-
-    VARIANTS = (Variant.BYTES,)
-    takes = "bytes"
-    type = bytes
-
-    def _fit(self, value: Any) -> Any:
-        if isinstance(value, bytes):
-            return value
-        raise self.unfit(value)
-
-
-class BooleanField(Field):
-    """True or False."""
-
-    VARIANTS = (Variant.BOOL,)
-    takes = "True or False"
-    type = bool
-
-    def _fit(self, value: Any) -> Any:
-        if value is True or value is False:
-            return value
-        raise self.unfit(value)
-
-
-class IntegerField(Field):
-    """An integer within its variant's range; 64 bits are text in JSON."""
-
-    VARIANTS = (Variant.INT64, Variant.INT32, Variant.UINT32, Variant.UINT64, Variant.SINT32, Variant.SINT64)
-    takes = "an integer"
-    type = int
-
-    def _fit(self, value: Any) -> Any:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self.unfit(value)
-        low, high = RANGES[self.variant]
-        if low <= value <= high:
-            return value
-        raise ValidationError(f"{self}: {self.variant} holds {low} to {high}, not {shown(value)}")
-
-
-class FloatField(Field):
-    """A number; an integer becomes one."""
-
-    VARIANTS = (Variant.DOUBLE, Variant.FLOAT)
-    takes = "a number"
-    type = float
-
-    def _fit(self, value: Any) -> Any:
-        if isinstance(value, float):
-            return value
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self.unfit(value)
-        try:
-            return float(value)
-        except OverflowError:
-            raise self.unfit(value) from None

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Self
 from authz.frameworks.messages import names
 from authz.frameworks.messages.enums import Enum
 from authz.frameworks.messages.errors import DuplicateNumberError, MessageDefinitionError, ValidationError
-from authz.frameworks.messages.fields import Field, FieldList
+from authz.frameworks.messages.fields import Field
+from authz.frameworks.messages.lists import FieldList
 
 
 class MessageMeta(type):

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from authz.frameworks.exceptions import InvalidValue
 from authz.frameworks.messages import Field, Variant
-from authz.frameworks.messages.fields import RANGES
+from authz.frameworks.messages.scalars import RANGES
 from authz.frameworks.protojson import scalars
 
 Converter: TypeAlias = Callable[[str, str], object]

@@ -17,7 +17,7 @@ from math import isfinite
 from typing import Any, Final, TypeAlias
 
 from authz.frameworks.messages import Enum, Field, Variant
-from authz.frameworks.messages.fields import RANGES
+from authz.frameworks.messages.scalars import RANGES
 
 Reader: TypeAlias = Callable[[Any], Any]
 
