@@ -38,9 +38,9 @@ class Remote(RemoteMethod):
 
     def _resolved(self, index: int) -> type[Message]:
         given = self._messages[index]
-        found = _named(given, self.method) if isinstance(given, str) else given
-        self._messages[index] = found
-        return found
+        if isinstance(given, str):
+            given = self._messages[index] = _named(given, self.method)
+        return given
 
 
 def _named(name: str, function: Callable[..., Any]) -> type[Message]:
