@@ -13,10 +13,11 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, PydanticUndefinedAnnotation
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
+from pydantic.json_schema import JsonSchemaMode
 
 from authz.frameworks.exceptions import ApiConfigurationError
 from authz.frameworks.typed.hints.generate import kinds
-from authz.frameworks.typed.hints.values import Value
+from authz.frameworks.typed.hints.values import Value, value_of
 from authz.frameworks.typed.markers import PLACES, Marker, Where
 from authz.frameworks.users import User
 
@@ -140,17 +141,16 @@ def _argument(
     )
 
 
-def compiled(hint: Any, here: str) -> Value:
-    """The hint, compiled.
+def compiled(hint: Any, here: str, mode: JsonSchemaMode = "validation") -> Value:
+    """The hint, compiled. `mode`: whether it is read or written.
 
     Raises:
         Unresolved: it contains a name that is not defined yet.
         ApiConfigurationError: there is no JSON for it.
     """
     try:
-        value = Value(hint)
-        value.schema()
-        value.schema("serialization")
+        value = value_of(hint)
+        value.schema(mode)
     except (PydanticUndefinedAnnotation, NameError) as error:
         raise Unresolved(f"{here} has a type hint that names what is not defined: {error}") from error
     except PydanticInvalidForJsonSchema as error:
@@ -274,7 +274,7 @@ def _returns(function: Callable[..., Any], hints: Mapping[str, Any], place: str)
         hint, is_async = typing.get_args(hint)[-1], True
     if hint is type(None) or hint in {typing.NoReturn, typing.Never}:
         return None, is_async
-    return compiled(hint, f"{place}: the return type"), is_async
+    return compiled(hint, f"{place}: the return type", "serialization"), is_async
 
 
 def fields_of(value: Value) -> Mapping[str, dict[str, Any]]:

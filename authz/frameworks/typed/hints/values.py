@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -40,10 +40,13 @@ class Value:
         # A model's own validator, which is there already, would read it as pydantic does.
         self.validator = SchemaValidator(self.core, _use_prebuilt=False)
         self.serializer = SchemaSerializer(self.core, _use_prebuilt=False)
+        self._schemas: dict[JsonSchemaMode, dict[str, Any]] = {}
 
     def schema(self, mode: JsonSchemaMode = "validation") -> dict[str, Any]:
-        """Its JSON Schema, without references where it does not contain itself."""
-        return inlined(generate(self.core, mode))
+        """Its JSON Schema, without references where it does not contain itself. It is not to be changed."""
+        if mode not in self._schemas:
+            self._schemas[mode] = inlined(generate(self.core, mode))
+        return self._schemas[mode]
 
     @cached_property
     def returned(self) -> type:
@@ -62,7 +65,7 @@ class Value:
     @cached_property
     def finite(self) -> bool:
         """Whether what is written holds no floats, which may be what JSON has no number for."""
-        return '"number"' not in json.dumps(generate(self.core, "serialization"))
+        return '"number"' not in json.dumps(self.schema("serialization"))
 
     def parse(self, text: str | bytes) -> Any:
         """The value of a JSON text.
@@ -101,6 +104,18 @@ class Value:
         except PydanticSerializationError as error:
             raise TypeError(str(error)) from error
         return json.dumps(plain, allow_nan=False, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def value_of(hint: Any) -> Value:
+    """The hint, compiled; most hints of an API are those of many of its functions."""
+    try:
+        hash(hint)
+    except TypeError:
+        return Value(hint)
+    return _known(hint)
+
+
+_known = lru_cache(maxsize=2000)(Value)
 
 
 def _whole(value: object, error: ValidationError) -> tuple[object] | None:
