@@ -52,7 +52,6 @@ class EnumField(_ReferenceField):
 
     VARIANTS = (Variant.ENUM,)
     base = Enum
-    _default_fits = False
 
     @property
     def takes(self) -> str:  # type: ignore[override]  # reading is all that is done with it
@@ -132,10 +131,10 @@ def find_definition(name: str, relative_to: type | None) -> object:
     Raises:
         DefinitionNotFoundError: nothing of that name is there.
     """
+    parts = name.lstrip(".").split(".")
     for scope in _scopes(relative_to):
-        found = scope
-        for part in name.lstrip(".").split("."):
-            found = getattr(found, part, None)
+        inside = parts[1:] if getattr(scope, "__name__", "") == parts[0] else parts  # a local class is in no module
+        found = _attribute(scope, parts) or _attribute(scope, inside)
         if found is not None:
             return found
     found = _imported(name.lstrip("."))
@@ -149,9 +148,14 @@ def _scopes(inner: type | None) -> Iterator[object]:
     module = sys.modules.get(inner.__module__) if inner else None
     while inner is not None:
         yield inner
-        yield type("scope", (), {inner.__name__: inner})  # a class of a function's body is in no module
         inner = inner.__dict__.get("__outer__")
     yield module
+
+
+def _attribute(scope: object, parts: list[str]) -> object | None:
+    for part in parts:
+        scope = getattr(scope, part, None)
+    return scope
 
 
 def _imported(name: str) -> object | None:
