@@ -182,6 +182,44 @@ def test_a_mistake_is_one_message(word: str, message: str) -> None:
     assert message in told["error"]
 
 
+APP = """\
+from fastapi import FastAPI
+from authz.frameworks import adapters
+
+app = FastAPI(title="store", version="1.4.0")
+adapters.declare(app, HOST)
+
+@app.get("/items")
+@adapters.protect(api_key_required=True)
+def items() -> list[str]:
+    return []
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "words", "url"),
+    [
+        ("", [], None),
+        ("", ["--hostname", "api.example.com", "--version", "3"], "https://api.example.com"),
+        ("hostname='own.example.com'", ["--hostname", "api.example.com"], "https://own.example.com"),
+    ],
+)
+def test_other_frameworks_apps(place: Path, own: str, words: list[str], url: str | None) -> None:
+    (place / "an_app.py").write_text(APP.replace("HOST", own))
+    try:
+        document = json.loads(written("an_app", *words).stdout)
+        written("an_app:app", "--output", "new/")
+        refusal = run("openapi", "from-python", "an_app:app", "--version", "2")
+    finally:
+        sys.modules.pop("an_app", None)
+
+    assert document["openapi"].startswith("3.1")
+    assert [server["url"] for server in document.get("servers", ())] == ([url] if url else [])
+    assert document["paths"]["/items"]["get"]["security"] == [{"api_key": []}]
+    assert read("new/store1.4.0openapi.json")["info"]["title"] == "store"
+    assert (refusal.exit_code, "--version 3" in refusal.stderr) == (2, True)
+
+
 def test_another_directory_of_modules(place: Path) -> None:
     (place / "src").mkdir()
     (place / "a_shop.py").rename(place / "src" / "a_shop.py")
