@@ -91,7 +91,7 @@ class Backend:
 
 @contextlib.asynccontextmanager
 async def serving(words: Sequence[str], directory: Path, *, secret: str, header_prefix: str) -> AsyncIterator[Backend]:
-    """Serve `MODULE:CLASS…` on a free port of loopback until left. The gateway is known there by the secret.
+    """Serve `MODULE:CLASS…` on a free port of loopback until left, for who knows the secret, which is the gateway.
 
     Raises:
         UsageError: the code cannot be served.
@@ -99,7 +99,7 @@ async def serving(words: Sequence[str], directory: Path, *, secret: str, header_
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "authz.frameworks", "serve", *words, "--application", str(directory), "--json",
-        "--header-prefix", header_prefix,
+        "--header-prefix", header_prefix, "--gateway-only",
         # It ends when this does, even if this is killed: then there is nobody at the other end of its standard input.
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env={**os.environ, SECRET_VARIABLE: secret, "PYTHONUNBUFFERED": "1"},

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from authz import backend
+from authz import backend, wire
 from authz.errors import StateError, UsageError
 from harness import http, process
 from harness.waiting import until
+
+KNOWN = (wire.GATEWAY_SECRET, "s3cret")
 
 CLASS = """
 import os, sys, subprocess, time
@@ -45,8 +47,11 @@ async def serving(directory: Path, text: str = CLASS):
 
 async def test_it_serves_and_knows_the_secret(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     async with serving(tmp_path, CLASS + "\nprint('imported', flush=True)\n") as (_, port):
-        answer = await http.fetch(port, "GET", "/an/v1/api")
+        answer = await http.fetch(port, "GET", "/an/v1/api", [KNOWN])
         assert (answer.status, answer.json()) == (200, {"text": "s3cret"})
+        # Nobody gets around the gateway, whoever else may use this machine.
+        for headers in ([], [(KNOWN[0], "s3cre")], [KNOWN, KNOWN], [KNOWN, (KNOWN[0], "")]):
+            assert (await http.fetch(port, "GET", "/an/v1/api", headers)).status == 403
     assert capfd.readouterr().err == "imported\n"
     with pytest.raises(OSError, match=r"[Cc]onnect"):
         await http.fetch(port, "GET", "/an/v1/api")
@@ -55,7 +60,7 @@ async def test_it_serves_and_knows_the_secret(tmp_path: Path, capfd: pytest.Capt
 async def test_its_end_has_its_last_words(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     async with serving(tmp_path) as (running, port):
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            await http.fetch(port, "POST", "/an/v1/end")
+            await http.fetch(port, "POST", "/an/v1/end", [KNOWN])
         with pytest.raises(StateError, match=r"a_served:An ended with exit code 3: .*almost \| the end"):
             await running.ended()
     assert len(capfd.readouterr().err) > 200_000

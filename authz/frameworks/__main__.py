@@ -16,10 +16,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
-from authz.errors import AuthzError, StateError
-from authz.frameworks.load import application, documents, load, shown
+from authz.errors import AuthzError, StateError, UsageError
+from authz.frameworks.load import GatewayOnly, application, documents, load, shown
+from authz.frameworks.serve.options import SECRET_VARIABLE
 from authz.frameworks.users import DEFAULT_PREFIX
 
 GRACE_SECONDS = 5
@@ -60,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
         if run is _serve:
             verb.add_argument("--host", default="127.0.0.1", help="address to listen on [127.0.0.1]")
             verb.add_argument("--port", type=int, default=0, help="port to listen on; 0: a free one [0]")
+            verb.add_argument(
+                "--gateway-only", action="store_true", help=f"answer only who sends what {SECRET_VARIABLE} says"
+            )
             verb.add_argument("--header-prefix", default=DEFAULT_PREFIX, help=f"the gateway's [{DEFAULT_PREFIX}]")
         else:
             verb.add_argument("--hostname", help="the host of APIs that name none")
@@ -113,10 +117,16 @@ def _serve(options: argparse.Namespace, tell: Tell) -> int:
     things = load(options.words, options.application)
     names = list(shown(things, options.application))
     app = application(things, header_prefix=options.header_prefix, place=options.application)
+    if options.gateway_only:
+        app = GatewayOnly(app, os.environ.get(SECRET_VARIABLE) or _no_secret())
     listener = _listener(options.host, options.port)
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     return asyncio.run(_run(app, listener, lambda: tell({"url": url, "apis": names})))
+
+
+def _no_secret() -> NoReturn:
+    raise UsageError("--gateway-only needs a secret", f"Set {SECRET_VARIABLE} here and for the gateway.")
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -24,11 +24,13 @@ class _Hidden:
     api_info = None
 class Heir(Shop):
     pass
-class Builder:
+class Frame:
     def describe(self):
         return ()
-builder = Builder()
+frame = Frame()
 NUMBER = 3
+from authz.frameworks import adapters, typed
+builder = typed.Api("a", "v1")
 print("hello from the shop")
 """
 
@@ -52,12 +54,12 @@ def names(things: tuple[object, ...]) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        (["a_shop"], ["Api", "Shop", "Builder"]),
+        (["a_shop"], ["Api", "Shop", "Api"]),
         (["a_shop:Shop"], ["Shop"]),
         (["a_shop:Shop,Api"], ["Shop", "Api"]),
         (["a_shop:Api", "a_shop:Shop", "a_shop:Api"], ["Api", "Shop"]),
         (["a_shop:Shop.Inner"], ["Inner"]),
-        (["a_shop:_Hidden,builder"], ["_Hidden", "Builder"]),
+        (["a_shop:_Hidden,builder,frame"], ["_Hidden", "Api", "Frame"]),
         (["a_shop.Shop"], ["Shop"]),
         (["a_shop.Shop.Inner"], ["Inner"]),
         (["a_package.inside:Thing"], ["Thing"]),

@@ -19,6 +19,7 @@ from authz.frameworks.load.words import is_word
 from authz.frameworks.serve import AsgiServer, WsgiServer
 
 _SHOWN: Final = 8
+_OURS: Final = "authz.frameworks."
 
 
 def load(words: Sequence[str], directory: str | Path = ".") -> tuple[Any, ...]:
@@ -98,11 +99,15 @@ def _declared(module: ModuleType) -> Sequence[Any]:
 
 
 def is_declared(thing: object) -> bool:
-    """Whether it is a decorated class, or describes APIs itself, as builders, servers and other frameworks' apps do."""
+    """Whether it is a decorated class, an object of ours that has APIs, or another framework's app.
+
+    What describes itself by other means is found by its name only: `describe` is a method of many things.
+    """
     if isinstance(thing, type):
         return "api_info" in vars(thing)
-    described = getattr(thing, "describe", None) or getattr(thing, "get_api_classes", None)
-    return callable(described) or adapters.is_app(thing)
+    kind = type(thing)
+    is_ours = kind.__module__.startswith(_OURS) and (hasattr(kind, "describe") or hasattr(kind, "get_api_classes"))
+    return is_ours or adapters.is_app(thing)
 
 
 def serves_itself(thing: object) -> bool:

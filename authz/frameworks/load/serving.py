@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from authz import wire
 from authz.errors import UsageError
 from authz.frameworks import adapters
 from authz.frameworks.declare import apis
@@ -46,3 +48,24 @@ def shown(things: Sequence[Any], place: str | Path = ".") -> Iterator[str]:
             if adapters.is_app(app):
                 yield " ".join(adapters.info(app))
         yield from (f"{api.name} {api.version}" for api in apis(t for t in things if not adapters.is_app(t)))
+
+
+class GatewayOnly:
+    """An ASGI application that answers nobody but the gateway, which sends the secret: others are not let around it."""
+
+    def __init__(self, app: Any, secret: str) -> None:
+        self.app = app
+        self._name = wire.GATEWAY_SECRET.encode()
+        self._secret = secret.encode()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One connection (ASGI 3)."""
+        sent = [value for name, value in scope.get("headers", ()) if name.lower() == self._name]
+        if scope["type"] == "lifespan" or (len(sent) == 1 and hmac.compare_digest(sent[0], self._secret)):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
+            await send({"type": "http.response.body", "body": b"Call the gateway: this server answers nobody else.\n"})
+        else:
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
