@@ -12,6 +12,7 @@ from typing import Final
 
 from envoy_data_plane.envoy.config.accesslog.v3 import (
     AccessLog,
+    AccessLogFilter,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
     Address,
@@ -56,6 +57,7 @@ from authz import wire
 from authz.errors import StateError, UsageError
 from authz.settings import Settings
 from authz.xds import filters, replies, routes
+from authz.xds.rpc import log
 
 HCM: Final = "envoy.filters.network.http_connection_manager"
 
@@ -182,7 +184,7 @@ LOG_FIELDS: Final = {
     "upstream": "%UPSTREAM_CLUSTER%",
     "request_id": "%REQUEST_HEADER(X-REQUEST-ID)%",
 }
-"""The fields of a line, which Envoy writes in alphabetic order."""
+"""The fields of a line, which Envoy writes in alphabetic order; calls in gRPC have their status as well."""
 
 
 def _access_log(settings: Settings) -> list[AccessLog]:
@@ -190,15 +192,19 @@ def _access_log(settings: Settings) -> list[AccessLog]:
         return []
     if settings.access_log_format:
         text = settings.access_log_format.rstrip("\n") + "\n"
-        log_format = SubstitutionFormatString(text_format_source=DataSource(inline_string=text))
-    else:
-        log_format = SubstitutionFormatString(json_format=Struct.from_dict(LOG_FIELDS))
+        return [_logger(settings, SubstitutionFormatString(text_format_source=DataSource(inline_string=text)))]
+    plain, in_grpc = (
+        SubstitutionFormatString(json_format=Struct.from_dict(LOG_FIELDS | more)) for more in ({}, log.STATUS)
+    )
+    return [_logger(settings, plain, log.without_status()), _logger(settings, in_grpc, log.with_status())]
+
+
+def _logger(settings: Settings, form: SubstitutionFormatString, lines: AccessLogFilter | None = None) -> AccessLog:
     if settings.access_log == "-":
-        return [
-            AccessLog(name="envoy.access_loggers.stdout", typed_config=Any.pack(StdoutAccessLog(log_format=log_format)))
-        ]
-    file = FileAccessLog(path=settings.access_log, log_format=log_format)
-    return [AccessLog(name="envoy.access_loggers.file", typed_config=Any.pack(file))]
+        config = Any.pack(StdoutAccessLog(log_format=form))
+        return AccessLog(name="envoy.access_loggers.stdout", filter=lines, typed_config=config)
+    config = Any.pack(FileAccessLog(path=settings.access_log, log_format=form))
+    return AccessLog(name="envoy.access_loggers.file", filter=lines, typed_config=config)
 
 
 # -- TLS ------------------------------------------------------------------------------------------------------------

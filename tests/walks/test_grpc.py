@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 from collections.abc import AsyncIterator
 from typing import Any
@@ -191,6 +192,37 @@ USED_UP = "RESOURCE_EXHAUSTED: The limit 'reads' of 2 per 60 s is used up."
 def _but_when(words: str) -> str:
     """A message without the seconds to wait, of which one may have passed."""
     return words.partition(" Try again")[0]
+
+
+async def test_the_access_log_tells_what_came_of_a_call_however_it_was_made(
+    tmp_path_factory: pytest.TempPathFactory, transport: str
+) -> None:
+    log = tmp_path_factory.mktemp("log") / "access.log"
+    failing = encoded("FailRequest", code=5, message="gone")
+    async with a_stage(tmp_path_factory, transport, access_log=str(log)) as stage:
+        key = stage.key()
+        for rpc, request, more in (
+            ("TouchAny", encoded("FileRequest", name="x"), []),
+            ("Fail", failing, []),
+            ("GetShelf", encoded("ShelfRequest", shelf=5), []),
+            ("GetShelf", encoded("ShelfRequest", shelf=5), [key]),
+            ("Missing", b"", []),
+        ):
+            await stage.grpc(rpc, request, metadata=more)
+            await stage.web(rpc, request, *more)
+        await stage.rest("GET /v1/fail/5?message=gone")
+        await stage.rest("GET /v1/shelves/5")
+        await stage.rest("GET /v1/sleep/0.0")
+
+        await until(lambda: len(log.read_text().splitlines()) >= 13)
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+
+    # Of a call in gRPC-Web that got a message, the status is in the body.
+    told = [(line["status"], line.get("grpc_status")) for line in lines]
+    assert told == [
+        (200, 0), (200, None), (200, 5), (200, 5), (200, 16), (200, 16), (200, 0), (200, None), (200, 12), (200, 12),
+        (404, None), (401, None), (200, None),
+    ]  # fmt: skip
 
 
 async def test_every_binding_asks_for_the_same_key_and_takes_from_the_same_quota(stage: Stage) -> None:
