@@ -574,6 +574,19 @@ def test_two_functions_of_one_url() -> None:
 def other(other: int) -> None: ...
 
 
+def test_a_shape_that_contains_itself_is_written_once() -> None:
+    from authz.frameworks.document import openapi
+
+    api = an_api(hostname="shop.example.com")
+
+    @api.post("a")
+    def first(item: Item) -> list[Item]: ...
+
+    found = openapi(described(api), version="3.1")["components"]["schemas"]
+    assert [name for name in found if "Item" in name] == ["Item"]
+    assert found["Item"]["properties"]["parts"]["items"] == {"$ref": "#/components/schemas/Item"}
+
+
 def test_two_models_of_one_name_are_told_apart() -> None:
     from authz.frameworks.document import openapi
 

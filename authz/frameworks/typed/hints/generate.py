@@ -9,6 +9,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core import CoreSchema, core_schema
 
 REF: Final = "#/$defs/"
+_INPUT: Final = "-Input"
+_OUTPUT: Final = "-Output"
+_CHOICES: Final = frozenset({"anyOf", "oneOf", "allOf"})
+_SINGLE: Final = frozenset({"string", "integer", "number", "boolean"})
 _DECIMAL: Final = r"^-?[0-9]+(\.[0-9]+)?$"
 
 
@@ -62,26 +66,61 @@ def together(
     inputs = [(number, mode, core) for number, (core, mode) in enumerate(wanted)]
     found, definitions = Generator().generate_definitions(inputs)
     schemas = [found[number, mode] for number, mode, _ in inputs]
-    return schemas, {str(name): schema for name, schema in definitions.items()}
+    return _merged(schemas, {str(name): schema for name, schema in definitions.items()})
+
+
+def _merged(
+    schemas: list[dict[str, Any]], definitions: dict[str, dict[str, Any]]
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """One definition for what is read and written alike. Shapes that contain themselves have two from pydantic."""
+    stems = {name.removesuffix(_INPUT) for name in definitions if name.endswith(_INPUT)}
+    stems = {one for one in stems if f"{one}{_OUTPUT}" in definitions and one not in definitions}
+    while True:
+        names = {f"{REF}{stem}{side}": f"{REF}{stem}" for stem in stems for side in (_INPUT, _OUTPUT)}
+        differing = {
+            stem
+            for stem in stems
+            if _renamed(definitions[f"{stem}{_INPUT}"], names) != _renamed(definitions[f"{stem}{_OUTPUT}"], names)
+        }
+        if not differing:
+            break
+        stems -= differing
+    kept = {names.get(f"{REF}{name}", f"{REF}{name}").removeprefix(REF): one for name, one in definitions.items()}
+    return [_renamed(one, names) for one in schemas], {name: _renamed(one, names) for name, one in kept.items()}
+
+
+def _renamed(node: Any, names: Mapping[str, str]) -> Any:
+    """A schema whose references have other names."""
+    if isinstance(node, list):
+        return [_renamed(item, names) for item in node]
+    if isinstance(node, dict):
+        return {key: _renamed(value, names) for key, value in node.items()}
+    return names.get(node, node) if isinstance(node, str) else node
 
 
 def inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with its references replaced by what they name; a reference to what it is part of stays."""
+    """The schema with its references replaced by what they name, but for objects below the uppermost one.
+
+    That is all that parameters are made of; objects in objects would grow without bounds.
+    """
     definitions = schema.get("$defs", {})
-    found: dict[str, Any] = _inline({key: value for key, value in schema.items() if key != "$defs"}, definitions, ())
+    plain = {key: value for key, value in schema.items() if key != "$defs"}
+    found: dict[str, Any] = _inline(plain, definitions, is_top=True)
     return found
 
 
-def _inline(node: Any, definitions: Mapping[str, Any], inside: tuple[str, ...]) -> Any:
+def _inline(node: Any, definitions: Mapping[str, Any], *, is_top: bool) -> Any:
     if isinstance(node, list):
-        return [_inline(item, definitions, inside) for item in node]
+        return [_inline(item, definitions, is_top=is_top) for item in node]
     if not isinstance(node, dict):
         return node
     name = str(node.get("$ref", "")).removeprefix(REF)
-    if name in definitions and name not in inside:
+    target = definitions.get(name)
+    if target is not None and (is_top or target.get("type") in _SINGLE):
         beside = {key: value for key, value in node.items() if key != "$ref"}
-        return {**_inline(definitions[name], definitions, (*inside, name)), **beside}
-    return {key: _inline(value, definitions, inside) for key, value in node.items()}
+        others = {key: value for key, value in definitions.items() if key != name}  # what is itself stays a reference
+        return {**_inline(target, others, is_top=is_top), **beside}
+    return {key: _inline(value, definitions, is_top=is_top and key in _CHOICES) for key, value in node.items()}
 
 
 def kinds(schema: Mapping[str, Any]) -> frozenset[str]:

@@ -43,7 +43,7 @@ class Value:
         self._schemas: dict[JsonSchemaMode, dict[str, Any]] = {}
 
     def schema(self, mode: JsonSchemaMode = "validation") -> dict[str, Any]:
-        """Its JSON Schema, without references where it does not contain itself. It is not to be changed."""
+        """Its JSON Schema; objects in it are references that lead nowhere. It is not to be changed."""
         if mode not in self._schemas:
             self._schemas[mode] = inlined(generate(self.core, mode))
         return self._schemas[mode]
@@ -65,7 +65,7 @@ class Value:
     @cached_property
     def finite(self) -> bool:
         """Whether what is written holds no floats, which may be what JSON has no number for."""
-        return '"number"' not in json.dumps(self.schema("serialization"))
+        return '"number"' not in json.dumps(generate(self.core, "serialization"))
 
     def parse(self, text: str | bytes) -> Any:
         """The value of a JSON text.
