@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tell = _program() if options.json else _people
     try:
         return int(options.run(options, tell))
+    except KeyboardInterrupt:
+        return 0  # uvicorn raises it when all has ended
     except AuthzError as error:
         tell({"error": error.message, "remedy": error.remedy})
         return error.exit_code
