@@ -333,8 +333,9 @@ def bound(binding: MessageBinding, path: dict[str, str], query: list[tuple[str, 
             {"s": "hi", "i32": 5, "b": True, "d": 1.5, "e": Color.RED, "i64": 9007199254740993},
         ),
         ({}, [("s", "first"), ("s", "second")], ABSENT, {"s": "first"}),
-        ({"s": "path"}, [("s", "query")], ABSENT, {"s": "query"}),
-        ({"s": "path"}, [], {"s": "body"}, {"s": "body"}),
+        ({"s": "path"}, [("s", "path")], {"s": "path"}, {"s": "path"}),
+        ({"i64": "5", "b": "true"}, [], {"i64": 5, "b": True, "s": None}, {"i64": 5, "b": True}),
+        ({"s": "path", "m.x": "3"}, [], {"s": None, "m": {"x": None, "s": "b"}}, {"s": "path", "m": Sub(x=3, s="b")}),
         ({"ri": "1"}, [("ri", "2"), ("ri", "3")], ABSENT, {"ri": [2, 3, 1]}),
         ({}, [("m.x", "3"), ("m.s", "q")], ABSENT, {"m": Sub(x=3, s="q")}),
         ({"m.x": "3"}, [], {"m": {"s": "b"}}, {"m": Sub(x=3, s="b")}),
@@ -352,6 +353,24 @@ def test_a_request_becomes_a_message(path: Any, query: Any, body: object, values
     assert bound(BINDING, path, query, body) == All(**values)
     if all(name != "b" for name, _ in query):
         assert bound(VOID, path, query, body) == All(**values)
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "body", "name"),
+    [
+        ({"s": "path"}, [("s", "query")], ABSENT, "s"),
+        ({"s": "path"}, [("s", "path"), ("s", "query")], ABSENT, "s"),
+        ({"s": "path"}, [], {"s": "body"}, "s"),
+        ({"i64": "5"}, [], {"i64": 6}, "i64"),
+        ({"m.x": "3"}, [("m.x", "4")], ABSENT, "m.x"),
+        ({"m.x": "3"}, [], {"m": {"x": "4"}}, "m.x"),
+        ({"m.x": "3"}, [], {"m": {"x": [3]}}, "m.x"),
+    ],
+)
+def test_nothing_overrules_the_path(path: Any, query: Any, body: object, name: str) -> None:
+    with pytest.raises(InvalidValue, match="in the path, and something else") as caught:
+        bound(BINDING, path, query, body)
+    assert (caught.value.location, caught.value.where) == (name, "parameter")
 
 
 INT32 = " Allowed values: -2147483648 to 2147483647"

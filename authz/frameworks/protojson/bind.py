@@ -1,5 +1,8 @@
 """A request to one message: what stands in the path, then in the query, then in the body; later ones win.
 
+But nothing overrules the path: it has decided which operation this is, for a gateway and its log as well. Who says
+again what stands there must say the same.
+
 Declared parameters are converted from text. Other members of the query that are fields of the message count too, and
 what is no field at all is ignored. `a.b=1` is the field b of the field a.
 """
@@ -13,6 +16,7 @@ from typing import Any, Final
 from authz.frameworks.exceptions import InvalidValue
 from authz.frameworks.message_types import VoidMessage
 from authz.frameworks.messages import Field, Message, Variant
+from authz.frameworks.protojson import scalars
 from authz.frameworks.protojson.decode import decode
 from authz.frameworks.protojson.encode import encode
 from authz.frameworks.protojson.parameters import Converter, converter
@@ -77,6 +81,8 @@ class MessageBinding:
         if path or query:
             if type(data) is not dict:
                 raise InvalidValue("The body is no JSON object.")
+            if path and (query or data):
+                self._agree(path, query, data)
             data = _merged(self._parameters(path, query), data)
         return (decode(self.message, data),), {}
 
@@ -87,6 +93,20 @@ class MessageBinding:
                 return None
             raise TypeError(f"the method declares {self.response.__name__}, and returned {result!r:.200}")
         return None if self.response is VoidMessage else encode(result)
+
+    def _agree(self, path: Mapping[str, str], query: Sequence[tuple[str, str]], body: dict[str, Any]) -> None:
+        for name, text in path.items():
+            target = self._declared.get(name)
+            if target is None or target.repeated:
+                continue
+            value = _at(body, target)
+            others = [given for key, given in query if key == name]
+            if any(given != text for given in others) or (value is not None and _text(value) != text):
+                raise InvalidValue(
+                    f"'{name}' is '{scalars.cut(text)}' in the path, and something else in the query or the body.",
+                    name,
+                    where="parameter",
+                )
 
     def _parameters(self, path: Mapping[str, str], query: Sequence[tuple[str, str]]) -> dict[str, Any]:
         """The JSON of all parameters. Those that are single values of the message itself, as most are, come first."""
@@ -121,6 +141,18 @@ def _is_object(field: Field) -> bool:
     return field.variant is Variant.MESSAGE and issubclass(field.type, Message)
 
 
+def _at(data: object, target: _Target) -> object:
+    """The value that a body has for a parameter; None if it has none."""
+    for name in (*target.parents, target.name):
+        data = data.get(name) if type(data) is dict else None
+    return data
+
+
+def _text(value: object) -> str:
+    """A JSON value as it would stand in a path."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _put(data: dict[str, Any], target: _Target, value: object) -> None:
     for parent in target.parents:
         data = data.setdefault(parent, {})
@@ -128,8 +160,11 @@ def _put(data: dict[str, Any], target: _Target, value: object) -> None:
 
 
 def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Both; where both have a member, objects are merged, and of anything else `over` has its way."""
+    """Both; where both have a member, objects are merged, and of anything else but null `over` has its way."""
     for name, value in over.items():
         below = under.get(name)
-        under[name] = _merged(below, value) if type(below) is dict and type(value) is dict else value
+        if type(below) is dict and type(value) is dict:
+            _merged(below, value)
+        elif value is not None:
+            under[name] = value
     return under
