@@ -112,6 +112,14 @@ async def test_tokens(stage: Stage, path: str, token: dict[str, Any] | None, sta
     assert answer.status == status, answer.body
 
 
+async def test_a_token_in_the_query(stage: Stage) -> None:
+    _, _, token = stage.bearer()[1].partition(" ")
+    answer = await stage.call(f"GET /callers/one?access_token={token}")
+
+    assert said(answer)["subject"] == "someone"
+    assert token.encode() not in answer.body
+
+
 async def test_a_key_and_a_token(stage: Stage) -> None:
     key, token = stage.key(), stage.bearer()
     given = {"neither": [], "key": [key], "token": [token], "both": [key, token]}
