@@ -30,6 +30,11 @@ class An(remote.Service):
     def api(self, request):
         return Said(text=os.environ["AUTHZ_GATEWAY_SECRET"])
 
+    @endpoints.method(response_message=Said, http_method="GET")
+    def who(self, request):
+        user = endpoints.get_current_user()
+        return Said(text=user and user.subject)
+
     @endpoints.method(http_method="POST")
     def end(self, request):
         sys.stderr.write("x" * 200_000 + "\\nalmost\\nthe end")
@@ -49,6 +54,10 @@ async def test_it_serves_and_knows_the_secret(tmp_path: Path, capfd: pytest.Capt
     async with serving(tmp_path, CLASS + "\nprint('imported', flush=True)\n") as (_, port):
         answer = await http.fetch(port, "GET", "/an/v1/api", [KNOWN])
         assert (answer.status, answer.json()) == (200, {"text": "s3cret"})
+        # The gateway's prefix is "X-" here.
+        user = [(f"{prefix}API-UserInfo", "eyJzdWIiOiJhbm4ifQ") for prefix in ("X-", "X-Endpoint-")]
+        answers = [await http.fetch(port, "GET", "/an/v1/who", [KNOWN, one]) for one in user]
+        assert [answer.json() for answer in answers] == [{"text": "ann"}, {}]
         # Nobody gets around the gateway, whoever else may use this machine.
         for headers in ([], [(KNOWN[0], "s3cre")], [KNOWN, KNOWN], [KNOWN, (KNOWN[0], "")]):
             assert (await http.fetch(port, "GET", "/an/v1/api", headers)).status == 403
