@@ -471,7 +471,7 @@ def generator() -> list[int]:  # type: ignore[misc]
         (stars, "GET", "a", r"argument 'a' is \*\*a"),
         (unreadable, "GET", "a", "argument 'a' has a type that cannot travel"),
         (unwritable, "GET", "a", "the return type has a type that cannot travel"),
-        (unknown, "GET", "a", "Nowhere"),
+        (unknown, "GET", "a", "argument 'a' has a type hint that names what is not defined: name 'Nowhere'"),
         (two_bodies, "POST", "a", "arguments 'a' and 'b' would both be the body"),
         (two_places, "GET", "a", "argument 'a' has 2 places"),
         (wrong_default, "GET", "a", "argument 'a' has the default 'x'"),

@@ -101,15 +101,26 @@ def read(
 
 
 def _hints(function: Callable[..., Any], place: str, names: Mapping[str, Any]) -> dict[str, Any]:
+    function = inspect.unwrap(function)
     module = sys.modules.get(function.__module__)
+    known = {**vars(module), **names} if module else dict(names)
+    said = function.__annotations__
+    return {name: _hint(said[name], known, f"{place}: {_spoken(name)}") for name in said}
+
+
+def _spoken(name: str) -> str:
+    return "the return type" if name == "return" else f"argument '{name}'"
+
+
+def _hint(said: Any, known: dict[str, Any], here: str) -> Any:
+    """One annotation, which may be text, or hold text."""
+    holder = types.SimpleNamespace(__annotations__={"hint": said})
     try:
-        return typing.get_type_hints(
-            function, {**vars(module), **names} if module else dict(names), include_extras=True
-        )
+        return typing.get_type_hints(holder, known, include_extras=True)["hint"]
     except NameError as error:
-        raise Unresolved(f"{place}: a type hint names what is not defined: {error}") from error
+        raise Unresolved(f"{here} has a type hint that names what is not defined: {error}") from error
     except (TypeError, SyntaxError) as error:
-        raise ApiConfigurationError(f"{place}: a type hint cannot be read: {error}") from error
+        raise ApiConfigurationError(f"{here} has a type hint that cannot be read: {error}") from error
 
 
 def _argument(
@@ -155,10 +166,13 @@ def compiled(hint: Any, here: str, mode: JsonSchemaMode = "validation") -> Value
         raise Unresolved(f"{here} has a type hint that names what is not defined: {error}") from error
     except PydanticInvalidForJsonSchema as error:
         raise ApiConfigurationError(f"{here} has a type that no document can say: {error.message}") from error
-    except (PydanticSchemaGenerationError, PydanticUserError, TypeError, ValueError) as error:
+    except PydanticSchemaGenerationError as error:
+        reason = error.message.partition(". ")[0].rpartition(" for ")[2]
+        remedy = "use what JSON can carry: numbers, str, datetime, list, a dataclass, a pydantic model"
+        raise ApiConfigurationError(f"{here} has a type that cannot travel as JSON: {reason}; {remedy}") from error
+    except (PydanticUserError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        remedy = "use a type that JSON can carry: numbers, str, datetime, list, a dataclass, a pydantic model"
-        raise ApiConfigurationError(f"{here} has a type that cannot travel as JSON ({reason}); {remedy}") from error
+        raise ApiConfigurationError(f"{here} has a type that cannot travel as JSON: {reason}") from error
     return value
 
 
@@ -274,7 +288,7 @@ def _returns(function: Callable[..., Any], hints: Mapping[str, Any], place: str)
         hint, is_async = typing.get_args(hint)[-1], True
     if hint is type(None) or hint in {typing.NoReturn, typing.Never}:
         return None, is_async
-    return compiled(hint, f"{place}: the return type", "serialization"), is_async
+    return compiled(hint, f"{place}: {_spoken('return')}", "serialization"), is_async
 
 
 def fields_of(value: Value) -> Mapping[str, dict[str, Any]]:
