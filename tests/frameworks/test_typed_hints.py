@@ -105,7 +105,7 @@ HINTS: list[tuple[Any, dict[str, Any], dict[str, Any] | None, list[tuple[Any, An
             "description": "One of: number, string.",
         },
         [("1.50", Decimal("1.50")), (1.5, Decimal("1.5"))],
-        ["x", True, None],
+        ["x", True, None, "1e999999999"],
     ),
     (Colour, {"enum": ["red", "blue"], "type": "string", "title": "Colour"}, None, [("red", Colour.RED)], ["RED", 1]),
     (Level, {"enum": [0, 1], "type": "integer", "title": "Level"}, None, [(1, Level.HIGH)], [True, False, 2, "1"]),

@@ -12,7 +12,9 @@ import base64
 import binascii
 import enum
 import re
+import sys
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from pydantic import EncodedBytes
@@ -163,7 +165,14 @@ def _number(node: dict[str, Any], _: Config) -> Any:
             raise PydanticCustomError("decimal_type", "Input should be a number")
         return value
 
-    return _checked(check, node)
+    return core_schema.no_info_after_validator_function(_sized, _checked(check, node))
+
+
+def _sized(value: Decimal) -> Decimal:
+    # 1e999999999 is ten characters, and a gigabyte as soon as somebody makes an integer of it.
+    if abs(value.adjusted()) > sys.float_info.max_10_exp:
+        raise PydanticCustomError("decimal_size", "Input should be a number of no more than 308 digits")
+    return value
 
 
 def _checked(check: Callable[[Any], Any], node: dict[str, Any]) -> Any:
