@@ -225,6 +225,34 @@ def test_flask() -> None:
     assert adapters.info(a_flask()) == ("shops", "1.0.0")
 
 
+def test_what_a_flask_view_returns_is_in_its_document() -> None:
+    app = Flask("shop")
+
+    @app.get("/list")
+    def several() -> list[Item]: ...
+
+    @app.get("/one")
+    def one() -> Item:
+        """One.
+        ---
+        responses: {200: {description: As the docstring says}}
+        """
+
+    @app.get("/text")
+    def text() -> str: ...
+
+    @app.get("/pair")
+    def pair() -> tuple[dict[str, int], int]: ...
+
+    document = adapters.describe(app, hostname="shop.example.com") or {}
+    answers = {path: item["get"]["responses"]["200"] for path, item in document["paths"].items()}
+    items = {"type": "array", "items": {"$ref": "#/components/schemas/Item"}}
+    assert answers["/list"]["content"] == {"application/json": {"schema": items}}
+    assert document["components"]["schemas"]["Item"]["required"] == ["id", "name"]
+    assert answers["/one"] == {"description": "As the docstring says"}
+    assert all("content" not in answers[path] for path in ("/text", "/pair"))
+
+
 def test_what_the_app_says_holds_where_a_route_says_nothing() -> None:
     app = FastAPI()
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 from authz.frameworks.exceptions import ApiConfigurationError
 
 _FIELDS: Final = frozenset({"responses", "parameters", "requestBody", "summary", "description", "tags", "operationId"})
-_ANSWER: Final = {"200": {"description": "A successful response"}}
+ANSWER: Final = {"200": {"description": "A successful response"}}
+"""Of operations that say nothing of their answers."""
 
 
 def operation(function: Any, place: str) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def operation(function: Any, place: str) -> dict[str, Any]:
     said = _parsed(yaml if below else text, place, is_needed=bool(below))
     found = {} if said is not None and not below else _words(text)
     found.update(said or {})
-    answers = found.get("responses") or _ANSWER
+    answers = found.get("responses") or ANSWER
     found["responses"] = {str(status): answer for status, answer in answers.items()}
     return found
 

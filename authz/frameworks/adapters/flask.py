@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from authz.frameworks.adapters.docstrings import operation
+from authz.frameworks.adapters.answers import described
+from authz.frameworks.adapters.docstrings import ANSWER, operation
 from authz.frameworks.adapters.document import VERBS, Route, guarded
 from authz.frameworks.adapters.said import of_app, of_route
 from authz.frameworks.exceptions import ApiConfigurationError
@@ -42,8 +43,16 @@ def openapi(app: Flask, *, hostname: str | None = None) -> dict[str, Any]:
     about = {"title": info.name, "version": info.api_version}
     if info.description:
         about["description"] = info.description
+    document: dict[str, Any] = {"openapi": "3.1.0", "info": about, "paths": paths}
+    silent = [
+        (operation, route.function)
+        for route in found.values()
+        if (operation := paths[route.path][route.verb])["responses"] == ANSWER
+    ]
+    if schemas := described(silent):
+        document["components"] = {"schemas": schemas}
     root = app.config.get("APPLICATION_ROOT") or ""
-    return guarded({"openapi": "3.1.0", "info": about, "paths": paths}, info, found.values(), hostname, root)
+    return guarded(document, info, found.values(), hostname, root)
 
 
 def _operation(route: Route, schemas: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

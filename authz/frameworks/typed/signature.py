@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, PydanticUndefinedAnnotation
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
 from pydantic.json_schema import JsonSchemaMode
+from pydantic_core import CoreSchema
 
 from authz.frameworks.exceptions import ApiConfigurationError
 from authz.frameworks.typed.hints.generate import kinds
@@ -174,6 +175,15 @@ def compiled(hint: Any, here: str, mode: JsonSchemaMode = "validation") -> Value
         reason = str(error).partition("\n")[0]
         raise ApiConfigurationError(f"{here} has a type that cannot travel as JSON: {reason}") from error
     return value
+
+
+def jsonable(hint: Any) -> CoreSchema | None:
+    """How objects or arrays of a hint travel; None if it is neither, or no JSON at all."""
+    try:
+        value = compiled(hint, "", "serialization")
+    except (Unresolved, ApiConfigurationError):
+        return None
+    return value.core if kinds(value.schema("serialization")) <= {"object", "array"} else None
 
 
 def _marker(hint: Any, here: str) -> Marker | None:
