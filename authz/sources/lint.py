@@ -127,6 +127,7 @@ RULES: tuple[Rule, ...] = (
     Rule("grpc-disagree", _E, "Operations of one RPC have one requirement, costs, stream timeout and backend."),
     Rule("grpc-query", _E, "A query parameter of an RPC is a field that neither its path nor its body fills."),
     Rule("grpc-credential", _W, "A query parameter that carries a credential is no field of an RPC."),
+    Rule("grpc-list", _W, "A list in the query of an RPC is its name once for each value: multi, or exploded."),
     Rule("grpc-body", _E, "The body of an RPC is JSON, and its properties are fields of the message."),
     Rule("grpc-type", _E, "Parameters and properties of an RPC have types that their fields take from JSON."),
     Rule("transcoding-differs", _E, "Documents of one service say the same of an option of x-authz-transcoding."),

@@ -125,6 +125,8 @@ class Mapping:
             parameter.report("grpc-query", message, hint, "name")
         else:
             self.check_type(parameter, found[-1])
+            if found[-1].is_repeated:
+                _check_list(parameter, name)
 
     # The bodies.
 
@@ -288,6 +290,26 @@ class Mapping:
 
 def _is(parameter: Node, place: str, name: str) -> bool:
     return parameter.value.get("in") == place and parameter.value.get("name") == name
+
+
+def _check_list(parameter: Node, name: str) -> None:
+    """Warn of a list that is written as one text: Envoy takes that for one value."""
+    if "schema" not in parameter and parameter.text("type") == "array":
+        is_one, key, remedy = (
+            parameter.text("collectionFormat") != "multi",
+            "collectionFormat",
+            "collectionFormat: multi",
+        )
+    else:
+        styled = parameter.text("style") not in {"", "form"}
+        is_one, key, remedy = (
+            styled or parameter.value.get("explode") is False,
+            "style" if styled else "explode",
+            "explode: true",
+        )
+    if is_one:
+        message = f"the list '{name}' is one text in the query; a field of an RPC takes '{name}=' once for each value"
+        parameter.report("grpc-list", message, f"Write '{remedy}'.", key)
 
 
 def _dotted(fields: list[FieldDescriptor]) -> str:

@@ -103,7 +103,7 @@ def _bound(method: Method, http: http_pb2.HttpRule, place: Place) -> Binding | N
         return None
     for variable in template.variables:
         _check_variable(method, variable.name, place)
-    _check_bodies(method, http, place)
+    _check_bodies(method, http, template, place)
     return Binding(verb, template, place)
 
 
@@ -141,10 +141,13 @@ def is_text_of_url(field: FieldDescriptor) -> bool:
     return message is None or message.full_name in _SCALARS
 
 
-def _check_bodies(method: Method, http: http_pb2.HttpRule, place: Place) -> None:
+def _check_bodies(method: Method, http: http_pb2.HttpRule, template: Template, place: Place) -> None:
     if http.body and http.body != _ALL_FIELDS and http.body not in method.request.fields_by_name:
         message = f"the body field '{http.body}' is no field of {method.request.full_name}"
         place.report("http-body", message, f"Write '*', or a field{_fields(method.request)}.")
+    if http.body and any(variable.name == http.body for variable in template.variables):
+        message = f"the path of {method.selector} fills '{http.body}' already; the body cannot"
+        place.report("http-body", message, f"Name another field{_fields(method.request)}, or leave out 'body'.")
     if not http.response_body:
         return
     found = method.response.fields_by_name.get(http.response_body)

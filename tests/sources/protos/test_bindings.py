@@ -77,6 +77,7 @@ def test_a_rule_binds_beside_the_path_of_the_rpc(rule, bound, protos):
         ('get: "/x" additional_bindings { get: "/{y}" }', "http-field", "'y'"),
         ('post: "/x" body: "nam"', "http-body", "'nam'"),
         ('post: "/x" body: "inner.name"', "http-body", "'inner.name'"),
+        ('post: "/x/{name}" body: "name"', "http-body", "fills 'name' already"),
         ('get: "/x" response_body: "name"', "http-response-body", "no single google.api.HttpBody"),
         ('get: "/x" response_body: "nam"', "http-response-body", "no field"),
         ('post: "/x" body: "raw" additional_bindings { post: "/y" body: "*" }', "http-body-mixed", "holds for all"),
