@@ -33,7 +33,7 @@ LAYERS = {
 KNOWS_ITS_PEERS = {"__main__", "app"}
 
 HOMES = {
-    "yaml": {"sources/syntax/", "cli/screen.py", "frameworks/adapters/docstrings.py"},
+    "yaml": {"sources/syntax/", "cli/screen.py", "frameworks/adapters/operations.py"},
     "jwt": {"check/jwt.py", "frameworks/serve/tokens/"},
     "aiohttp": {"check/fetch.py"},
     "yarl": {"check/fetch.py"},

@@ -315,6 +315,53 @@ def test_paths_that_a_gateway_takes_for_one() -> None:
         adapters.describe(flask)
 
 
+def reserved() -> str:
+    return "reserved"
+
+
+@adapters.protect(api_key_required=True)
+def guarded(a: str) -> str:
+    return a
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_refused"),
+    [
+        ("/a/{a}", "/a/reserved", True),
+        ("/{a}/b", "/c/{b}", True),
+        ("/{a:path}", "/c", True),
+        ("/{a:path}/b", "/c/{b}", True),
+        ("/a/{a:int}", "/a/reserved", False),
+        ("/a/{a}", "/b/reserved", False),
+        ("/a/{a}", "/a/{b}/c", False),
+    ],
+)
+def test_a_gateway_must_mean_the_route_that_runs(first: str, second: str, is_refused: bool) -> None:
+    """FastAPI runs the first route that fits, a gateway checks the most specific one: no call passes by way of both."""
+    app, other_way = FastAPI(), FastAPI()
+    app.get(first)(guarded)
+    app.get(second)(reserved)
+    other_way.get(second)(reserved)
+    other_way.get(first)(guarded)
+    assert adapters.describe(other_way)
+    if is_refused:
+        with pytest.raises(ApiConfigurationError, match=r"guarded .* stands before .*reserved"):
+            adapters.describe(app)
+    else:
+        assert adapters.describe(app)
+
+
+def test_two_routes_of_one_path() -> None:
+    app = FastAPI()
+    app.get("/a/{a}")(guarded)
+    app.get("/a/{b}")(reserved)
+    with pytest.raises(ApiConfigurationError, match="to a gateway one path"):
+        adapters.describe(app)
+    hosts = [Host(name, Starlette(routes=[Route("/a", one)])) for name, one in (("x", star), ("y", reserved))]
+    with pytest.raises(ApiConfigurationError, match="to a gateway one path"):
+        adapters.describe(Starlette(routes=hosts))
+
+
 def test_a_docstring_that_is_no_yaml() -> None:
     def broken(request: Request) -> None:
         """Broken.

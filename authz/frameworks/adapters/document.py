@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from authz.frameworks.adapters.routes import DEEP, Route, told_apart
 from authz.frameworks.adapters.said import Said
 from authz.frameworks.declare import names, paths
 from authz.frameworks.declare.classes import ApiInfo
@@ -19,19 +20,6 @@ from authz.frameworks.service import Api, Security
 VERBS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """One route of an app: as its document names it, and what it says."""
-
-    path: str
-    verb: str
-    """In small letters."""
-    function: Any
-    said: Said
-    deep: frozenset[str] = frozenset()
-    """Variables that hold slashes."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """What the schemes of a document look at."""
@@ -42,19 +30,28 @@ class _Asked:
 
 
 def guarded(
-    document: Mapping[str, Any], info: ApiInfo, routes: Iterable[Route], hostname: str | None, root: str = ""
+    document: Mapping[str, Any],
+    info: ApiInfo,
+    routes: Iterable[Route],
+    hostname: str | None,
+    *,
+    root: str = "",
+    in_order: bool = False,
 ) -> dict[str, Any]:
     """The document with security, quotas and the server's URL. What it says of security itself is the app's own
-    business, which a gateway cannot check; it is left out.
+    business, which a gateway cannot check; it is left out. `in_order`: the app takes the first route that fits.
 
     Raises:
-        ApiConfigurationError: a path that gateways have no template for, or a metric that nothing declares.
+        ApiConfigurationError: a path that gateways have no template for, a metric that nothing declares, or routes
+            that a gateway would not tell apart as the app does.
     """
     found = copy.deepcopy(dict(document))
     found["paths"] = _without_slashes(found.get("paths", {}))
     api = described(info)
     schemes = Schemes(api, version3.scheme_of)
-    by_place = {(_without_slash(route.path), route.verb): route for route in routes}
+    several = [replace(route, path=_without_slash(route.path)) for route in routes]
+    kept = {number: _kept(route, info) for number, route in enumerate(several)}
+    by_place = told_apart(several, kept, in_order=in_order)
     for path, verb, operation in operations(found):
         route = by_place.get((path, verb), Route(path=path, verb=verb, function=None, said=Said()))
         _check(route, api)
@@ -119,7 +116,7 @@ def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str
 
 
 def _check(route: Route, api: Api) -> None:
-    place = _place(route)
+    place = route.place
     if path := route.path.strip("/"):
         paths.check(path, place)
     known = {limit.metric_name for limit in api.limits}
@@ -132,16 +129,14 @@ def _check(route: Route, api: Api) -> None:
         raise ApiConfigurationError(message)
 
 
-def _place(route: Route) -> str:
-    function = route.function
-    if function is None:
-        return f"{route.verb.upper()} {route.path}"
-    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
+def _kept(route: Route, info: ApiInfo) -> str:
+    """What a gateway keeps for a route, to be compared."""
+    return repr((route.said.access.over(info.access).security(), sorted(route.said.metric_costs.items())))
 
 
 def _extensions(route: Route, info: ApiInfo, schemes: Schemes) -> dict[str, Any]:
     security = route.said.access.over(info.access).security()
-    owner, _, name = _place(route).rpartition(".")
+    owner, _, name = route.place.rpartition(".")
     asked: Any = _Asked(owner, name, security)
     required = schemes.requirement(asked)
     found: dict[str, Any] = schemes.extensions(asked)
@@ -154,7 +149,11 @@ def _extensions(route: Route, info: ApiInfo, schemes: Schemes) -> dict[str, Any]
 
 def _deepen(operation: dict[str, Any], route: Route) -> None:
     for parameter in operation.get("parameters", ()):
-        if parameter.get("in") == "path" and parameter.get("name") in route.deep:
+        if (
+            parameter.get("in") == "path"
+            and parameter.get("name") in route.patterns
+            and route.patterns[parameter["name"]] == DEEP
+        ):
             parameter["x-google-parameter"] = {"pattern": "**"}
 
 
@@ -162,12 +161,8 @@ def _name_operations(document: Mapping[str, Any], routes: Mapping[tuple[str, str
     """Every operation has an id, and no other has the same."""
     found = [(operation, routes.get((path, verb))) for path, verb, operation in operations(document)]
     wanted = (
-        operation.get("operationId") or (names.camel(_function_name(route)) if route else "operation")
+        operation.get("operationId") or (names.camel(route.name) if route else "operation")
         for operation, route in found
     )
     for (operation, _), name in zip(found, list(names.distinct(wanted)), strict=True):
         operation["operationId"] = name
-
-
-def _function_name(route: Route) -> str:
-    return str(getattr(route.function, "__name__", type(route.function).__name__))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from authz.frameworks.adapters.document import Route, guarded
+from authz.frameworks.adapters.document import guarded
+from authz.frameworks.adapters.routes import Route
 from authz.frameworks.adapters.said import of_app, of_route
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def openapi(app: FastAPI, *, hostname: str | None = None) -> dict[str, Any]:
         ApiConfigurationError: what its routes say does not fit together.
     """
     info = of_app(app, app.title, app.version)
-    return guarded(app.openapi(), info, routes(app), hostname, app.root_path)
+    return guarded(app.openapi(), info, routes(app), hostname, root=app.root_path, in_order=True)
 
 
 def routes(app: FastAPI) -> Iterator[Route]:
@@ -33,8 +34,7 @@ def routes(app: FastAPI) -> Iterator[Route]:
         path, path_format = getattr(route, "path", None), getattr(route, "path_format", None)
         if path is None or path_format is None or not getattr(route, "include_in_schema", False):
             continue
-        deep = frozenset(name for name, one in compile_path(path)[2].items() if one.regex == ".*")
+        patterns = {name: one.regex for name, one in compile_path(path)[2].items()}
+        said = of_route(route.endpoint)
         for verb in route.methods or ():
-            yield Route(
-                path=path_format, verb=verb.lower(), function=route.endpoint, said=of_route(route.endpoint), deep=deep
-            )
+            yield Route(path=path_format, verb=verb.lower(), function=route.endpoint, said=said, patterns=patterns)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from authz.frameworks.adapters.answers import described
-from authz.frameworks.adapters.docstrings import ANSWER, operation
-from authz.frameworks.adapters.document import VERBS, Route, guarded
+from authz.frameworks.adapters.document import VERBS, guarded
+from authz.frameworks.adapters.operations import ANSWER, described, operation
+from authz.frameworks.adapters.routes import DEEP, Route
 from authz.frameworks.adapters.said import of_app, of_route
 from authz.frameworks.exceptions import ApiConfigurationError
 
@@ -39,32 +39,20 @@ def openapi(app: Flask, *, hostname: str | None = None) -> dict[str, Any]:
                 f"{route.verb.upper()} {route.path} has two rules, which OpenAPI cannot tell apart"
             )
         found[route.path, route.verb] = route
-        paths.setdefault(route.path, {})[route.verb] = _operation(route, schemas)
+        paths.setdefault(route.path, {})[route.verb] = operation(route, schemas)
     about = {"title": info.name, "version": info.api_version}
     if info.description:
         about["description"] = info.description
     document: dict[str, Any] = {"openapi": "3.1.0", "info": about, "paths": paths}
     silent = [
-        (operation, route.function)
+        (one, route.function)
         for route in found.values()
-        if (operation := paths[route.path][route.verb])["responses"] == ANSWER
+        if (one := paths[route.path][route.verb])["responses"] == ANSWER
     ]
     if schemas := described(silent):
         document["components"] = {"schemas": schemas}
     root = app.config.get("APPLICATION_ROOT") or ""
-    return guarded(document, info, found.values(), hostname, root)
-
-
-def _operation(route: Route, schemas: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    found = operation(route.function, f"{route.function.__module__}.{route.function.__qualname__}")
-    given = found.setdefault("parameters", [])
-    known = {one.get("name") for one in given if isinstance(one, dict)}
-    given += [
-        {"name": name, "in": "path", "required": True, "schema": schema}
-        for name, schema in schemas.items()
-        if name not in known
-    ]
-    return found
+    return guarded(document, info, found.values(), hostname, root=root)
 
 
 def routes(app: Flask) -> Iterator[tuple[Route, dict[str, dict[str, Any]]]]:
@@ -76,12 +64,12 @@ def routes(app: Flask) -> Iterator[tuple[Route, dict[str, dict[str, Any]]]]:
         matches = list(_VARIABLE.finditer(rule.rule))
         path = _VARIABLE.sub(lambda match: f"{{{match['name']}}}", rule.rule)
         schemas = {match["name"]: _schema(match) for match in matches}
-        deep = frozenset(match["name"] for match in matches if match["kind"] == "path")
+        patterns = {match["name"]: DEEP if match["kind"] == "path" else "[^/]+" for match in matches}
         for verb in VERBS:
             if verb.upper() in set(rule.methods or ()) - {"HEAD", "OPTIONS"}:
                 function, above = _function(view, verb)
                 said = of_route(function).over(of_route(above)).over(of_route(view))
-                yield Route(path=path, verb=verb, function=function, said=said, deep=deep), schemas
+                yield Route(path=path, verb=verb, function=function, said=said, patterns=patterns), schemas
 
 
 def _function(view: Any, verb: str) -> tuple[Any, Any]:

@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from authz.frameworks.adapters.docstrings import operation
-from authz.frameworks.adapters.document import VERBS, Route, guarded
+from authz.frameworks.adapters.document import VERBS, guarded
+from authz.frameworks.adapters.operations import operation
+from authz.frameworks.adapters.routes import Route
 from authz.frameworks.adapters.said import of_app, of_route
 
 if TYPE_CHECKING:
@@ -28,27 +29,15 @@ def openapi(app: Starlette, *, hostname: str | None = None) -> dict[str, Any]:
         ApiConfigurationError: what its routes say does not fit together.
     """
     info = of_app(app, "app", "1.0.0")
-    found = {(route.path, route.verb): (route, schemas) for route, schemas in routes(app.routes)}
+    found = list(routes(app.routes))
     paths: dict[str, dict[str, Any]] = {}
-    for (path, verb), (route, schemas) in found.items():
-        paths.setdefault(path, {})[verb] = _operation(route, schemas)
+    for route, schemas in found:
+        paths.setdefault(route.path, {}).setdefault(route.verb, operation(route, schemas))
     about = {"title": info.name, "version": info.api_version}
     if info.description:
         about["description"] = info.description
     document = {"openapi": "3.1.0", "info": about, "paths": paths}
-    return guarded(document, info, [route for route, _ in found.values()], hostname)
-
-
-def _operation(route: Route, schemas: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    found = operation(route.function, f"{route.function.__module__}.{route.function.__qualname__}")
-    given = found.setdefault("parameters", [])
-    known = {one.get("name") for one in given if isinstance(one, dict)}
-    given += [
-        {"name": name, "in": "path", "required": True, "schema": schema}
-        for name, schema in schemas.items()
-        if name not in known
-    ]
-    return found
+    return guarded(document, info, [route for route, _ in found], hostname, in_order=True)
 
 
 def routes(several: Iterable[BaseRoute], before: str = "") -> Iterator[tuple[Route, dict[str, dict[str, Any]]]]:
@@ -61,11 +50,11 @@ def routes(several: Iterable[BaseRoute], before: str = "") -> Iterator[tuple[Rou
             yield from routes(one.routes or (), before + (one.path if isinstance(one, Mount) else ""))
         elif isinstance(one, Plain) and one.include_in_schema:
             _, path, convertors = compile_path(before + one.path)
-            deep = frozenset(name for name, convertor in convertors.items() if convertor.regex == ".*")
+            patterns = {name: convertor.regex for name, convertor in convertors.items()}
             schemas = {name: _schema(convertor) for name, convertor in convertors.items()}
             for verb, function in _functions(one):
                 said = of_route(function).over(of_route(one.endpoint))
-                yield Route(path=path, verb=verb, function=function, said=said, deep=deep), schemas
+                yield Route(path=path, verb=verb, function=function, said=said, patterns=patterns), schemas
 
 
 def _schema(convertor: object) -> dict[str, Any]:
