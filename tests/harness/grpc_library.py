@@ -169,8 +169,10 @@ class Library:
         return [one.path.rpartition("/")[2] for one in self.seen]
 
     @contextlib.asynccontextmanager
-    async def serving(self, tls: Leaf | None = None) -> AsyncIterator[Library]:
-        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    async def serving(
+        self, tls: Leaf | None = None, compression: grpc.Compression = grpc.Compression.NoCompression
+    ) -> AsyncIterator[Library]:
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)], compression=compression)
         server.add_generic_rpc_handlers([_handlers(self, LIBRARY), _handlers(self, VAULT)])
         if tls:
             pair = (tls.key.read_bytes(), tls.cert.read_bytes())

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
 import pytest
 
 from authz.admin import deploy, keys
@@ -52,10 +53,15 @@ class Stage(Callers):
 
 @contextlib.asynccontextmanager
 async def a_stage(
-    factory: pytest.TempPathFactory, transport: str, *, more: str = "", **values: Any
+    factory: pytest.TempPathFactory,
+    transport: str,
+    *,
+    more: str = "",
+    compression: grpc.Compression = grpc.Compression.NoCompression,
+    **values: Any,
 ) -> AsyncIterator[Stage]:
-    """`more`: what else stands in the service YAML."""
-    async with Library().serving() as library:
+    """`more`: what else stands in the service YAML. `compression`: of what the backend answers."""
+    async with Library().serving(compression=compression) as library:
         directory, run_dir = factory.mktemp("data"), factory.mktemp("r")
         chosen = gateway.settings(directory, backend=f"grpc://{library.address}", transport=transport, **values)
         with contextlib.closing(open_store(directory)) as store:

@@ -117,6 +117,19 @@ async def test_large_messages_pass_in_both_directions(stage: Stage, compression:
         assert (await call(message("FileRequest", name=name), compression=compression)).name == name
 
 
+async def test_a_backend_that_compresses_has_callers_in_grpc_only(
+    tmp_path_factory: pytest.TempPathFactory, transport: str
+) -> None:
+    """Envoy's transcoder reads no message that is compressed."""
+    name = "compress me " * 1000
+    async with a_stage(tmp_path_factory, transport, compression=grpc.Compression.Gzip) as stage:
+        async with stage.channel() as channel:
+            call = stub(channel, "TouchAny", "unary_unary", "FileRequest")
+            assert (await call(message("FileRequest", name=name))).name == name
+        assert (await stage.web("TouchAny", encoded("FileRequest", name=name))).status == (0, "")
+        assert (await stage.rest(f"POST /{LIBRARY}/TouchAny", {"name": name})).status == 502
+
+
 async def test_errors_arrive_as_the_backend_said_them(stage: Stage) -> None:
     async with stage.channel() as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:

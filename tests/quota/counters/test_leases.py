@@ -161,6 +161,19 @@ async def test_a_request_costs_a_twentieth_of_a_round_trip_at_most(limit: int, c
     assert hub.settled <= sum(admitted) * 0.05
 
 
+@pytest.mark.parametrize(("calls", "most"), [(1, 1.0), (20, 0.05), (100, 0.03)])
+async def test_a_consumers_first_call_in_a_window_asks(calls: int, most: float) -> None:
+    """Nothing is held for a consumer who may never come: it takes some calls until that is a twentieth of each."""
+    hub = Hub()
+    async with processes(hub, 2) as everybody:
+        for consumer in range(20):
+            for _ in range(calls):
+                await spend(everybody[consumer % 2], a_charge(1_000, of=f"consumer {consumer}"))
+
+    # Each process asks once more when it begins.
+    assert 20 <= hub.settled <= 20 * calls * most + 2
+
+
 async def test_refusals_cost_nothing_once_a_window_is_used_up() -> None:
     hub = Hub()
     async with processes(hub, 2) as everybody:

@@ -334,6 +334,13 @@ async def test_a_missing_path_variable_is_named(stage: Stage) -> None:
     assert (status, "shelf" in words) == (3, True)
 
 
+async def test_a_missing_body_is_the_callers_fault(stage: Stage) -> None:
+    status, _ = await stage.grpc("CreateShelf", encoded("CreateShelfRequest", parent="places/a"))
+
+    assert status == 3
+    assert stage.seen == []
+
+
 async def test_compressed_messages_are_sent_again_without(stage: Stage) -> None:
     async with stage.channel() as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
