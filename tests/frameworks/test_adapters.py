@@ -345,10 +345,29 @@ def test_a_gateway_must_mean_the_route_that_runs(first: str, second: str, is_ref
     other_way.get(first)(guarded)
     assert adapters.describe(other_way)
     if is_refused:
-        with pytest.raises(ApiConfigurationError, match=r"guarded .* stands before .*reserved"):
+        with pytest.raises(ApiConfigurationError, match=r"guarded\) is not guarded as .*reserved\)"):
             adapters.describe(app)
     else:
         assert adapters.describe(app)
+
+
+@pytest.mark.parametrize("kind", ["starlette", "flask"])
+def test_a_gateway_knows_no_kinds_of_variables(kind: str) -> None:
+    """What `int` does not match runs the other route: it must not be open by the rules of the first."""
+    if kind == "starlette":
+        routes = [Route("/{a:int}/x", reserved), Route("/{a}/{b}", star)]
+        app: Any = Starlette(routes=routes)
+    else:
+        app = Flask("shop")
+        app.add_url_rule("/<int:a>/x", "open", reserved)
+        app.add_url_rule("/<a>/<b>", "closed", adapters.protect(api_key_required=True)(lambda a, b: a))
+    with pytest.raises(ApiConfigurationError, match="takes what its variables do not match"):
+        adapters.describe(app)
+
+
+def test_an_open_route_may_take_the_rest() -> None:
+    app = Starlette(routes=[Route("/stars/{id:int}", star), Route("/{rest:path}", reserved)])
+    assert adapters.describe(app)
 
 
 def test_two_routes_of_one_path() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from authz.frameworks.adapters.routes import DEEP, Route, told_apart
+from authz.frameworks.adapters.routes import DEEP, Kept, Route, told_apart
 from authz.frameworks.adapters.said import Said
 from authz.frameworks.declare import names, paths
 from authz.frameworks.declare.classes import ApiInfo
@@ -129,9 +129,10 @@ def _check(route: Route, api: Api) -> None:
         raise ApiConfigurationError(message)
 
 
-def _kept(route: Route, info: ApiInfo) -> str:
-    """What a gateway keeps for a route, to be compared."""
-    return repr((route.said.access.over(info.access).security(), sorted(route.said.metric_costs.items())))
+def _kept(route: Route, info: ApiInfo) -> Kept:
+    security, costs = route.said.access.over(info.access).security(), sorted(route.said.metric_costs.items())
+    is_nothing = not (security.api_key_required or security.audiences or costs)
+    return Kept("" if is_nothing else repr((security, costs)), is_nothing)
 
 
 def _extensions(route: Route, info: ApiInfo, schemes: Schemes) -> dict[str, Any]:

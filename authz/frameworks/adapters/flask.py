@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from authz.frameworks.adapters.document import VERBS, guarded
 from authz.frameworks.adapters.operations import ANSWER, described, operation
-from authz.frameworks.adapters.routes import DEEP, Route
+from authz.frameworks.adapters.routes import ANY, DEEP, Route
 from authz.frameworks.adapters.said import of_app, of_route
 from authz.frameworks.exceptions import ApiConfigurationError
 
@@ -64,7 +64,7 @@ def routes(app: Flask) -> Iterator[tuple[Route, dict[str, dict[str, Any]]]]:
         matches = list(_VARIABLE.finditer(rule.rule))
         path = _VARIABLE.sub(lambda match: f"{{{match['name']}}}", rule.rule)
         schemas = {match["name"]: _schema(match) for match in matches}
-        patterns = {match["name"]: DEEP if match["kind"] == "path" else "[^/]+" for match in matches}
+        patterns = {match["name"]: _pattern(match, app) for match in matches}
         for verb in VERBS:
             if verb.upper() in set(rule.methods or ()) - {"HEAD", "OPTIONS"}:
                 function, above = _function(view, verb)
@@ -76,6 +76,14 @@ def _function(view: Any, verb: str) -> tuple[Any, Any]:
     """What answers a verb, and the class that it belongs to."""
     owner = getattr(view, "view_class", None)
     return getattr(owner, verb, view), owner
+
+
+def _pattern(match: re.Match[str], app: Flask) -> str:
+    """What a converter matches, as far as it matters: everything, with or without slashes, or something narrower."""
+    kind = match["kind"] or "default"
+    if kind == "path" or (kind in {"default", "string"} and not match["words"]):
+        return DEEP if kind == "path" else ANY
+    return f"(?:{getattr(app.url_map.converters.get(kind), 'regex', ANY)})"
 
 
 def _schema(match: re.Match[str]) -> dict[str, Any]:

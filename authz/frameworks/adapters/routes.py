@@ -1,13 +1,14 @@
 """Routes of an app, and whether the gateway, which goes by the most specific path, means the same one by each call.
 
-Starlette and FastAPI take the first route that fits. Where a later one fits better and is protected otherwise, a
-gateway would check one, and the app would run the other.
+Starlette and FastAPI take the first route that fits, and all three look at the kinds of variables (`{id:int}`), which
+no gateway knows. Where the one that runs is guarded otherwise than the one that a gateway means, it would be open to
+calls that it should not have.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from authz.frameworks.adapters.said import Said
 from authz.frameworks.declare import paths
 from authz.frameworks.exceptions import ApiConfigurationError
 
+ANY: Final = "[^/]+"
 DEEP: Final = ".*"
 _LITERAL, _ONE, _DEEP = range(3)
 
@@ -51,14 +53,20 @@ class Route:
         names = paths.variables(text)
         if not names:
             return _LITERAL, text
-        pattern = self.patterns.get(names[0], "[^/]+")
+        pattern = self.patterns.get(names[0], ANY)
         return (_DEEP if pattern == DEEP else _ONE), pattern
 
 
-def told_apart(
-    routes: Iterable[Route], kept: Mapping[int, Hashable], *, in_order: bool
-) -> dict[tuple[str, str], Route]:
-    """The routes by path and verb. `kept` is what a gateway keeps for each of them, by the route's number.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a gateway keeps for a route: all of it, to be compared, and whether that is nothing."""
+
+    all: str
+    is_nothing: bool
+
+
+def told_apart(routes: Iterable[Route], kept: Mapping[int, Kept], *, in_order: bool) -> dict[tuple[str, str], Route]:
+    """The routes by path and verb. `kept` has the routes' numbers; `in_order`: the app takes the first that fits.
 
     Raises:
         ApiConfigurationError: two routes that a gateway cannot tell apart, or would not as the app does.
@@ -68,31 +76,45 @@ def told_apart(
     for number, route in several:
         first, other = found.setdefault((paths.shape(route.path), route.verb), (number, route))
         if other is not route and (kept[first] != kept[number] or other.path != route.path):
-            message = (
-                f"{other.place} and {route.place} are both {route.verb.upper()} {route.path}, to a gateway one path"
-            )
-            raise ApiConfigurationError(message)
-    if in_order:
-        _check_order(several, kept)
+            one = f"{route.verb.upper()} {route.path}"
+            raise ApiConfigurationError(f"{other.place} and {route.place} are both {one}, to a gateway one path")
+    for verb in sorted({route.verb for _, route in several}):
+        _check(verb, [(number, one, one.segments()) for number, one in several if one.verb == verb], kept, in_order)
     return {(route.path, route.verb): route for _, route in found.values()}
 
 
-def _check_order(several: Sequence[tuple[int, Route]], kept: Mapping[int, Hashable]) -> None:
-    by_verb: dict[str, list[tuple[Hashable, Route, list[tuple[int, str]]]]] = {}
-    for number, route in several:
-        segments = route.segments()
-        before = by_verb.setdefault(route.verb, [])
-        for one, other, theirs in before:
-            if one != kept[number] and _ranks(segments) < _ranks(theirs) and _overlap(theirs, segments):
+_Numbered = tuple[int, Route, list[tuple[int, str]]]
+
+
+def _check(verb: str, several: Sequence[_Numbered], kept: Mapping[int, Kept], in_order: bool) -> None:
+    """Refuse a route that runs, for some call, while a gateway keeps what is said of a more specific one."""
+    for number, runs, theirs in several:
+        if kept[number].is_nothing:
+            continue
+        for at, meant, segments in several:
+            if kept[at] == kept[number] or _ranks(segments) >= _ranks(theirs):
+                continue
+            is_hidden = in_order and number < at
+            if (is_hidden or _is_narrow(segments)) and _overlap(theirs, [_widest(one) for one in segments]):
+                why = "stands before it" if is_hidden else "takes what its variables do not match"
                 raise ApiConfigurationError(
-                    f"{other.place} ({other.path}) stands before {route.place} ({route.path}) and takes its calls, "
-                    "which a gateway would let in by the rules of the latter: declare that one first"
+                    f"{verb.upper()} {runs.path} ({runs.place}) is not guarded as {meant.path} ({meant.place}) is, by "
+                    f"whose rules a gateway lets calls in, but {why}: declare {meant.path} first and with plain "
+                    "variables, or guard both alike"
                 )
-        before.append((kept[number], route, segments))
 
 
 def _ranks(segments: Sequence[tuple[int, str]]) -> list[int]:
     return [rank for rank, _ in segments]
+
+
+def _is_narrow(segments: Sequence[tuple[int, str]]) -> bool:
+    """Whether the app tries another route where a variable is not of its kind; gateways know no kinds."""
+    return any(rank == _ONE and pattern != ANY for rank, pattern in segments)
+
+
+def _widest(segment: tuple[int, str]) -> tuple[int, str]:
+    return (_ONE, ANY) if segment[0] == _ONE else segment
 
 
 def _overlap(one: Sequence[tuple[int, str]], other: Sequence[tuple[int, str]]) -> bool:
