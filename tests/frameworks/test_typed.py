@@ -135,6 +135,13 @@ def test_a_method_inherits_from_its_class_and_that_from_the_api() -> None:
     assert (second.api_key_required, second.optional) == (False, False)
 
 
+def test_escaped_slashes_are_kept_where_it_says_so() -> None:
+    api = an_api(use_request_uri=True)
+    api.get("a/{id}", name="one")(in_path)
+    api.get("b/{id}", name="two", use_request_uri=False)(in_path)
+    assert [method.escaped_slashes for method in described(api).methods] == [True, False]
+
+
 def test_defaults_are_those_of_the_message_style() -> None:
     from authz.frameworks import endpoints
 

@@ -53,6 +53,7 @@ class ApiWords(Words, total=False):
     issuers: Mapping[str, Issuer] | None
     namespace: Namespace | None
     base_path: str | None
+    use_request_uri: bool | None
     limit_definitions: list[LimitDefinition] | None
 
 
@@ -68,6 +69,7 @@ class MethodWords(Words, total=False):
 
     name: str | None
     metric_costs: Mapping[str, int] | None
+    use_request_uri: bool | None
 
 
 class Api:
@@ -115,8 +117,8 @@ class Api:
             path: Below API and class; a slash in front leaves the class's path out. The function's name if it is left
                 out; "" is the path of the class itself.
             http_method: GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.
-            said: name, metric_costs, scopes, audiences, allowed_client_ids, api_key_required and optional_auth, as
-                for `endpoints.method`.
+            said: name, metric_costs, scopes, audiences, allowed_client_ids, api_key_required, optional_auth and
+                use_request_uri, as for `endpoints.method`.
         """
         unknown = said.keys() - MethodWords.__optional_keys__
         if unknown:
@@ -241,7 +243,7 @@ def _said(function: Any, path: Any, http_method: Any, said: MethodWords, around:
     written = checks.text(place, "name", said.get("name")) or function.__name__
     if not names.safe(written):
         raise ApiConfigurationError(f"{place}: name is {written!r}, and nothing of it can be part of a method id")
-    access = {name: said.get(name) for name in Words.__optional_keys__}
+    access = {name: said.get(name) for name in (*Words.__optional_keys__, "use_request_uri")}
     return Said(
         function=function,
         place=place,

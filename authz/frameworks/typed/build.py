@@ -104,6 +104,7 @@ class Entry:
         body = next((one for one in found.given if one.where == "body"), None)
         owner = self.owner.__name__ if self.owner else self.said.function.__module__.rpartition(".")[2].strip("_")
         info, said = self.info, self.said
+        access = said.access.over(info.access)
         return Method(
             name=self.python_name,
             owner=owner,
@@ -116,12 +117,13 @@ class Entry:
             body_required=body.required if body else True,
             body_is_object=body is None or kinds(body.value.schema()) <= {"object"},
             response=schemas.shape(found.returns, "serialization") if found.returns else None,
-            security=said.access.over(info.access).security(),
+            security=access.security(),
             metric_costs=said.metric_costs,
             description=inspect.getdoc(said.function) or "",
             tags=(info.resource_name or owner,) if self.owner else (),
             binding=binding,
             open=self._opener(),
+            escaped_slashes=access.use_request_uri or False,
             is_async=found.is_async,
         )
 
