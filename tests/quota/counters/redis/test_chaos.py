@@ -131,6 +131,21 @@ async def test_under_load_redis_is(server: Server, blow: Blow, cure: Blow, sente
     _check(crowd, sentence, times=2)
 
 
+@pytest.mark.parametrize(("blow", "cure"), [(one, other) for one, other, _ in BLOWS.values()], ids=BLOWS)
+async def test_no_more_than_the_limit_is_admitted_although_redis_is(server: Server, blow: Blow, cure: Blow) -> None:
+    """What the outage decides is apart: it is known by itself."""
+    async with a_crowd(server.url, reads=4000) as crowd:
+        await blow(server)
+        await crowd.notices()
+        await cure(server)
+        await until(crowd._nobody_is_away, within=20)
+        await until(lambda: _denies(crowd), within=20)
+
+    # One that was killed has forgotten what its users must tell it again.
+    assert 4000 <= crowd.counted["admitted"] <= 4000 * (1.05 if blow is kill else 1)
+    assert crowd.counted["lost"] > 0
+
+
 def _check(crowd: Crowd, sentence: str, *, times: int = 1) -> None:
     assert crowd.counted["denied"] == 0
     assert crowd.longest < DEADLINE + SLOW
@@ -172,10 +187,13 @@ async def test_sentinels_exchange_the_primary() -> None:
 
 
 async def test_a_cluster_loses_a_primary() -> None:
-    async with a_cluster(BINARIES[-1]) as cluster, a_crowd(cluster.url, reads=PLENTY) as crowd:
+    async with a_cluster(BINARIES[-1]) as cluster, a_crowd(cluster.url, reads=6000) as crowd:
         (owner,) = [node for node in cluster.nodes[:3] if await node.say("KEYS", "*{c}*")]
         owner.kill()
         await crowd.notices()
         await crowd.recovers()
+        _check(crowd, "(has ended the connection|cannot be reached)")
+        await until(lambda: _denies(crowd), within=20)
 
-    _check(crowd, "(has ended the connection|cannot be reached)")
+    # Writes that the failover lost are told again.
+    assert 6000 <= crowd.counted["admitted"] <= 6000 * 1.05
