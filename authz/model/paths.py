@@ -86,10 +86,10 @@ class Template:
             if cut in wild:
                 yield from (((*self.segments[:cut], DOUBLE_STAR), verb) for verb in verbs)
 
-    @cached_property
+    @property
     def is_exact(self) -> bool:
         """Whether the template has no wildcard and so matches one path (and its twin with a slash)."""
-        return not any(segment in {STAR, DOUBLE_STAR} for segment in self.segments)
+        return STAR not in self.segments and DOUBLE_STAR not in self.segments
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import enum
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from envoy.config.route.v3 import route_components_pb2, route_pb2
@@ -97,15 +97,21 @@ def build(inventory: Inventory, settings: Settings, documents: Mapping[str, str]
     packed_table = any_pb2.Any()
     packed_table.Pack(table, deterministic=True)
     extension = filters.check(filters.check_headers(inventory, settings), settings)
-    listener = listeners.build(settings)
     resources = {
         Kind.CLUSTER: Resources.of((one.name, bytes(Any.pack(one))) for one in clusters.build(inventory, settings)),
         Kind.EXTENSION: Resources.of([(extension.name, bytes(Any.pack(extension)))]),
-        Kind.LISTENER: Resources.of([(listener.name, bytes(Any.pack(listener)))]),
+        Kind.LISTENER: _listener(settings),
         Kind.ROUTES: Resources.of([(table.name, packed_table.SerializeToString())]),
     }
     version = _digest(one.version.encode() for one in resources.values())
     return Snapshot(version, resources, frozenset(_operation_keys(inventory)))
+
+
+@lru_cache(maxsize=4)
+def _listener(settings: Settings) -> Resources:
+    """No deploy changes it, and it takes as long as a thousand routes."""
+    listener = listeners.build(settings)
+    return Resources.of([(listener.name, bytes(Any.pack(listener)))])
 
 
 def _operation_keys(inventory: Inventory) -> Iterator[OperationKey]:

@@ -77,6 +77,15 @@ def _goals(figures: Mapping[str, Measured]) -> Iterator[Goal]:
         figure = figures[name].over(figures[ALONE], load.per_second)
         yield Goal(f"{name}: requests/s over {ALONE}", figure, share, "x", at_least=True)
         yield Goal(f"{name}: p99 over p50", figures[name].tail, MOST_TAIL, "x")
+    for name, each in figures.items():
+        if name != ALONE:
+            yield Goal(
+                f"{name}: CPU of the sidecar over what asking costs Envoy", _share(each, figures[ALONE]), 1.0, "x"
+            )
+
+
+def _share(one: Measured, alone: Measured) -> float:
+    return one.cpu("sidecar") / max(one.cpu("Envoy") - alone.cpu("Envoy"), 0.1)
 
 
 def _note() -> str:

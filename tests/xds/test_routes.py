@@ -455,21 +455,25 @@ def test_a_late_answer_is_a_504_and_a_stream_may_take_its_time(
     deadline: float, stream: float, settings: dict[str, Any], timeout: float, idle: float, per_try: float
 ) -> None:
     operation = an_operation("GET /a/{b}", backend=Backend(deadline=deadline), stream_timeout=stream)
-    action = the_route(operation, **settings).route
+    host = table(operation, **settings).virtual_hosts[0]
+    action = next(route for route in listed(host.matcher) if route.name == operation.selector).route
     seconds = [one.ToTimedelta().total_seconds() for one in (action.timeout, action.idle_timeout)]
     assert seconds == [timeout, idle]
     assert action.HasField("timeout")
-    assert action.retry_policy.per_try_timeout.ToTimedelta().total_seconds() == per_try
-    assert action.retry_policy.HasField("per_try_timeout") is (per_try > 0)
+    retry = action.retry_policy if action.HasField("retry_policy") else host.retry_policy
+    assert retry.per_try_timeout.ToTimedelta().total_seconds() == per_try
+    assert retry.HasField("per_try_timeout") is (per_try > 0)
+    assert retry.retry_on == host.retry_policy.retry_on
 
 
 def test_retries_follow_the_settings() -> None:
-    retry = the_route(with_backend()).route.retry_policy
+    retry = table(with_backend()).virtual_hosts[0].retry_policy
     assert (retry.retry_on, retry.num_retries.value) == ("reset,connect-failure,refused-stream", 1)
-    retry = the_route(with_backend(), retry_on="5xx", retry_count=3, retry_status_codes=(502, 503)).route.retry_policy
+    more = {"retry_on": "5xx", "retry_count": 3, "retry_status_codes": (502, 503)}
+    retry = table(with_backend(), **more).virtual_hosts[0].retry_policy
     assert (retry.retry_on, retry.num_retries.value) == ("5xx,retriable-status-codes", 3)
     assert list(retry.retriable_status_codes) == [502, 503]
-    assert not the_route(with_backend(), retry_count=0).route.HasField("retry_policy")
+    assert not table(with_backend(), retry_count=0).virtual_hosts[0].HasField("retry_policy")
 
 
 @pytest.mark.parametrize(
@@ -486,7 +490,7 @@ def test_a_backend_of_its_own_sees_its_own_name(address: str, override: bool, ho
 
 
 def test_routes_say_for_the_log_what_they_are() -> None:
-    host = table(an_operation("GET /a")).virtual_hosts[0]
+    host = table(an_operation("GET /a"), access_log="-").virtual_hosts[0]
     assert dict(host.metadata.filter_metadata[wire.ROUTE_METADATA]) == {"service": HOST}
     written = {
         route.name: dict(route.metadata.filter_metadata[wire.ROUTE_METADATA])

@@ -56,18 +56,21 @@ def action(operation: Operation, settings: Settings, cluster: str, *, grpc: bool
         to.upgrade_configs.add(upgrade_type=WEBSOCKET)
     if translation.is_remote(backend, settings):
         to.host_rewrite_literal = _host(backend.address)
-    if settings.retry_count > 0:
-        _retry(to.retry_policy, settings)
-        if settings.per_try_timeout > 0 and not streams:
-            _set(to.retry_policy.per_try_timeout, settings.per_try_timeout)
+    if streams and settings.retry_count > 0 and settings.per_try_timeout > 0:
+        to.retry_policy.CopyFrom(retries(settings, streams=True))
     return to
 
 
-def _retry(policy: RetryPolicy, settings: Settings) -> None:
+def retries(settings: Settings, *, streams: bool = False) -> RetryPolicy:
+    """What is tried again, said once for a host. No try of a stream has a timeout."""
+    policy = RetryPolicy()
     by_status = ["retriable-status-codes"] if settings.retry_status_codes else []
     policy.retry_on = ",".join([*filter(None, [settings.retry_on]), *by_status])
     policy.retriable_status_codes.extend(settings.retry_status_codes)
     policy.num_retries.value = settings.retry_count
+    if settings.per_try_timeout > 0 and not streams:
+        _set(policy.per_try_timeout, settings.per_try_timeout)
+    return policy
 
 
 def quota(names: dict[str, str], *, checked: bool, in_grpc: bool) -> RateLimitPerRoute:
@@ -89,6 +92,14 @@ def quota(names: dict[str, str], *, checked: bool, in_grpc: bool) -> RateLimitPe
         caller = actions.add().generic_key
         caller.descriptor_key, caller.descriptor_value = wire.DESCRIPTOR_CALLER, wire.CALLER_GRPC
     return per_route
+
+
+def without_original(settings: Settings) -> list[str]:
+    """The headers that backends of RPCs do not get: a long query is too much metadata for most of them.
+
+    And keys may stand in it.
+    """
+    return [] if settings.envoy_headers else [wire.ORIGINAL_PATH]
 
 
 _DESCRIPTOR = (

@@ -26,7 +26,16 @@ from authz.model.inventory import Inventory, LiveService
 from authz.model.paths import disguise_regexes, safe_path_regex
 from authz.settings import Settings
 from authz.xds import tree
-from authz.xds.routes.actions import UNKNOWN_HOST, UNSAFE_PATH, UNSAFE_TARGET, answer, header, serialised
+from authz.xds.routes.actions import (
+    UNKNOWN_HOST,
+    UNSAFE_PATH,
+    UNSAFE_TARGET,
+    answer,
+    header,
+    retries,
+    serialised,
+    without_original,
+)
 from authz.xds.routes.writer import ClusterOf, Writer
 from authz.xds.rpc import switches
 from authz.xds.rpc.transcoder import Transcoding
@@ -61,8 +70,12 @@ def build(inventory: Inventory, settings: Settings, cluster_of: ClusterOf) -> Ro
             name=service.name, domains=[domain, "*"] if service.name == default else [domain]
         )
         host.metadata.filter_metadata[wire.ROUTE_METADATA].update({wire.CONTEXT_SERVICE: service.name})
+        if settings.retry_count > 0:
+            host.retry_policy.CopyFrom(retries(settings))
         transcoding = Transcoding(service, settings)
         on = switches.for_host(transcoding.host, transcoding.most)
+        if transcoding.is_all:
+            host.request_headers_to_remove.extend(without_original(settings))
         for name, config in on.items() if transcoding.has_rpcs else ():
             host.typed_per_filter_config[name].Pack(config, deterministic=True)
         if settings.cors_preset and transcoding.has_rpcs:

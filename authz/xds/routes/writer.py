@@ -26,6 +26,7 @@ from authz.xds.routes.actions import (
     header,
     quota,
     serialised,
+    without_original,
 )
 from authz.xds.rpc import reverse, switches
 from authz.xds.rpc.reverse import Reversal, Way
@@ -72,14 +73,16 @@ class Writer:
         # What a host turns on for its RPCs, its other routes turn off.
         self.no_rpc = transcoding.off + (switches.off(switches.WEB, switches.HEADERS) if transcoding.has_rpcs else b"")
         self.transcoded: dict[Rpc, bytes] = {}
+        self.identities: dict[str, bytes] = {}
         self.denials: dict[str, bytes] = {}
-        # A long query would be too much metadata for most backends; and keys may stand in it.
-        original = [] if settings.envoy_headers else [wire.ORIGINAL_PATH]
-        self.without_original = serialised(Route(request_headers_to_remove=original))
+        # A host that has nothing but RPCs says it for all of them.
+        removed = [] if transcoding.is_all else without_original(settings)
+        self.without_original = serialised(Route(request_headers_to_remove=removed))
         self.methods: dict[str, bytes] = {ANY_METHOD: b""}
         names = {wire.CONTEXT_SERVICE: config.name, wire.CONTEXT_CONFIG: config.id, wire.CONTEXT_OPERATION: ""}
         logged = Route()
-        logged.metadata.filter_metadata[wire.ROUTE_METADATA].update({wire.CONTEXT_CONFIG: config.id})
+        if settings.access_log:
+            logged.metadata.filter_metadata[wire.ROUTE_METADATA].update({wire.CONTEXT_CONFIG: config.id})
         self.logged = serialised(logged)
         self.nobody = self.logged + transcoding.off
         self.identity = Route()
@@ -149,10 +152,11 @@ class Writer:
         if way and operation.is_rpc_path:
             yield from self._called(way, exact[0] + method, pattern + method)
             return
-        what = self._action(operation, grpc=operation.speaks_grpc) + self._identity(operation)
         if rpc is None or not operation.speaks_grpc:
+            what = self._action(operation, grpc=False) + self._identity(operation)
             yield from (path + method + what + self.no_rpc for path in exact)
             return
+        what = self._action(operation, grpc=True) + self._identity_of(rpc, operation)
         if operation.is_rpc_path:
             yield exact[0] + method + IS_GRPC + what + self._in_grpc(operation) + self.transcoding.off
         names = self.transcoding.repeats(self.config, operation)
@@ -197,6 +201,12 @@ class Writer:
 
     def _refusal(self, answer: DirectResponseAction) -> bytes:
         return serialised(Route(direct_response=answer)) + self.nobody
+
+    def _identity_of(self, rpc: Rpc, operation: Operation) -> bytes:
+        """The same for all operations of an RPC."""
+        if rpc.path not in self.identities:
+            self.identities[rpc.path] = self._identity(operation)
+        return self.identities[rpc.path]
 
     def _identity(self, operation: Operation) -> bytes:
         settings, route, selector = self.settings, self.identity, operation.selector

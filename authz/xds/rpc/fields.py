@@ -36,7 +36,8 @@ class Fields:
 
     def _field(self, message: str, spelling: str) -> FieldDescriptorProto | None:
         fields = self._messages[message].field if message in self._messages else ()
-        return next((field for field in fields if spelling in _spellings(field)), None)
+        named = next((field for field in fields if spelling in {field.name, field.json_name}), None)
+        return named or next((field for field in fields if spelling in _spellings(field)), None)
 
 
 def _all(scope: str, messages: Iterable[DescriptorProto]) -> Iterator[tuple[str, DescriptorProto]]:

@@ -156,6 +156,7 @@ class Counting:
         report = {
             **self.counted, "longest": self.longest, "said": said, "away": self.counters.lost,
             "settled": self.tally.total("ledger", event="settled"),
+            "events": [self.tally.total("ledger", event=event) for event in ("lost", "back")],
         }  # fmt: skip
         self.clear()
         return report

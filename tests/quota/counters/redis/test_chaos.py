@@ -36,6 +36,7 @@ class Crowd:
         self.longest = 0.0
         self.said: list[list[str]] = [[] for _ in everybody]
         self.away: list[str] = []
+        self.events: list[list[int]] = []
 
     async def look(self) -> None:
         reports = [await worker.report() for worker in self.everybody]
@@ -45,6 +46,7 @@ class Crowd:
             self.longest = max(self.longest, report["longest"])
             said.extend(report["said"])
         self.away = [report["away"] for report in reports]
+        self.events = [report["events"] for report in reports]
 
     async def notices(self) -> None:
         """All processes find that the ledger is away."""
@@ -149,6 +151,7 @@ async def test_no_more_than_the_limit_is_admitted_although_redis_is(server: Serv
 def _check(crowd: Crowd, sentence: str, *, times: int = 1) -> None:
     assert crowd.counted["denied"] == 0
     assert crowd.longest < DEADLINE + SLOW
+    assert crowd.events == [[times, times]] * len(crowd.everybody)
     for said in crowd.said:
         assert len(said) == 2 * times, said
         for lost, back in zip(said[::2], said[1::2], strict=True):
