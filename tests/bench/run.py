@@ -41,6 +41,8 @@ SECTIONS = {
     "rpc": "rpcs", "micro": "micro", "deploy": "deploy", "scale": "scale", "frameworks": "frameworks",
 }  # fmt: skip
 """Names to the modules that measure them. Peers come first: whatever is wrong with one is told before anything else."""
+BY_NAME = ("rpc", "frameworks")
+"""Not measured unless they are asked for: together they take as long as all others."""
 PROFILED = ("sidecar", "transports", "http", "rpc")
 
 
@@ -48,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what was asked for and print it. Exit code 1 when something could not be measured."""
     options = _options()
     asked = options.parse_args(arguments)
-    names = asked.only or list(PROFILED[:1] if asked.profile else SECTIONS)
+    usual = [name for name in SECTIONS if name not in BY_NAME]
+    names = asked.only or (list(PROFILED[:1]) if asked.profile else usual)
     if asked.peer and "sidecar" not in names:
         options.error("peers are measured in the section sidecar")
     if asked.profile and (strange := set(names) - set(PROFILED)):
@@ -123,7 +126,7 @@ def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "tests/bench/run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", type=names, metavar="SECTION[,SECTION]", help="default: all")
+    parser.add_argument("--only", type=names, metavar="SECTION[,SECTION]", help=f"default: all but {', '.join(BY_NAME)}")
 
     def above_zero(kind: type[int] | type[float]) -> Callable[[str], float]:
         def read(text: str) -> float:
