@@ -126,7 +126,8 @@ def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "tests/bench/run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", type=names, metavar="SECTION[,SECTION]", help=f"default: all but {', '.join(BY_NAME)}")
+    default = f"default: all but {', '.join(BY_NAME)}"
+    parser.add_argument("--only", type=names, metavar="SECTION[,SECTION]", help=default)
 
     def above_zero(kind: type[int] | type[float]) -> Callable[[str], float]:
         def read(text: str) -> float:
