@@ -104,6 +104,16 @@ class Service:
 
     _state: RequestState | None = None
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        inherited = {name for base in cls.__mro__[1:] for name, value in vars(base).items() if _is_remote(value)}
+        twice = next((name for name, value in vars(cls).items() if name in inherited and _is_remote(value)), None)
+        if twice:
+            raise ServiceDefinitionError(
+                f"{cls.__name__}.{twice} is decorated, and so is the method that it overrides; leave the decorator "
+                "out: what its parent's says holds for it too"
+            )
+
     def initialize_request_state(self, state: RequestState) -> None:
         """Says what the call is to this one instance; code that calls methods by itself, such as tests, uses it."""
         self._state = state
@@ -120,9 +130,7 @@ class Service:
     def all_remote_methods(cls) -> dict[str, Callable[..., Any]]:
         """The methods that are served, by attribute name; what a parent has, its children have."""
         attributes = ((name, getattr(cls, name)) for name in dir(cls) if not name.startswith("__"))
-        return {
-            name: method for name, method in attributes if isinstance(getattr(method, "remote", None), RemoteMethod)
-        }
+        return {name: method for name, method in attributes if _is_remote(method)}
 
     @classmethod
     def definition_name(cls) -> str:
@@ -133,6 +141,10 @@ class Service:
     def new_factory(cls: type[S], *args: Any, **kwargs: Any) -> Factory[S]:
         """What makes instances with these arguments; servers take it in the place of the class."""
         return Factory(cls, args, kwargs)
+
+
+def _is_remote(value: object) -> bool:
+    return isinstance(getattr(value, "remote", None), RemoteMethod)
 
 
 @dataclass(frozen=True, slots=True)

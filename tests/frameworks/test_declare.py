@@ -341,6 +341,31 @@ def test_a_method_is_decorated_once_and_an_api_decorates_classes() -> None:
         an_api()(lambda: None)
 
 
+def test_what_is_inherited_is_overridden_without_a_decorator() -> None:
+    class Shop(remote.Service):
+        @endpoints.method(Item, Item, path="items")
+        def get(self, request: Any) -> Any:
+            return request
+
+    class Other(Shop):
+        def get(self, request: Any) -> Any:
+            return Item(name=request.name * 2)
+
+        @endpoints.method(Item, Item)
+        def put(self, request: Any) -> Any:
+            return request
+
+    found = {method.name: method for method in apis([an_api()(Other)])[0].methods}
+    assert (set(found), found["get"].path) == ({"get", "put"}, "/shop/v1/items")
+    assert found["get"].open()(Item(name="x")).name == "xx"
+    with pytest.raises(remote.ServiceDefinitionError, match=r"Third\.get .* leave the decorator out"):
+
+        class Third(Other):
+            @endpoints.method(Item, Item)
+            def get(self, request: Any) -> Any:
+                return request
+
+
 def test_decorators_have_brackets() -> None:
     with pytest.raises(TypeError, match=r"api_class\(\).*Item"):
         an_api().api_class(Item)
@@ -355,6 +380,7 @@ def test_decorators_have_brackets() -> None:
 def test_auth_level_is_told_to_have_no_effect(caplog: pytest.LogCaptureFixture) -> None:
     a_class(an_api(auth_level=endpoints.AUTH_LEVEL.REQUIRED), get={"auth_level": 2})
     assert sorted(record.message.split(":")[0] for record in caplog.records) == ["Shop.get", "api 'shop' v1"]
+    assert a_class(an_api(), get={}).api_info.auth_level == endpoints.AUTH_LEVEL.NONE
 
 
 # Containers.
@@ -610,10 +636,21 @@ def test_old_modules_are_found_by_their_names() -> None:
     assert endpoints.openapi_generator.OpenApiGenerator is not None
     assert endpoints.EndpointsErrorMessage(state=endpoints.EndpointsErrorMessage.State.OK).error_name is None
     assert endpoints.EndpointsDispatcherMiddleware(lambda environ, start: [environ, start])(1, 2) == [1, 2]
-    with pytest.raises(AttributeError, match="classes themselves"):
-        _ = endpoints.ApiConfigRegistry
+    assert isinstance(endpoints.package, str)
+    with pytest.raises(AttributeError, match="'nothing'"):
+        _ = endpoints.nothing
     with pytest.raises(TypeError, match="description"):
         types.OAuth2Scope("a", 5)  # type: ignore[arg-type]
+
+
+def test_a_registry_keeps_what_it_is_given() -> None:
+    registry = endpoints.ApiConfigRegistry()
+    said = {"methods": {"shop.get": {"rosyMethod": "Shop.get"}}}
+    registry.register_backend(None)
+    registry.register_backend(said)
+    assert registry.all_api_configs() == [said]
+    assert registry.lookup_api_method("shop.get") == "Shop.get"
+    assert registry.lookup_api_method("shop.put") is None
 
 
 def test_old_modules_of_servers_and_json() -> None:

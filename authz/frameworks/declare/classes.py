@@ -13,6 +13,7 @@ from authz.frameworks.declare.access import Access
 from authz.frameworks.declare.names import path_version
 from authz.frameworks.types import (
     API_EXPLORER_CLIENT_ID,
+    AUTH_LEVEL,
     EMAIL_DESCRIPTION,
     EMAIL_SCOPE,
     ApiAuth,
@@ -78,9 +79,9 @@ class ApiInfo:
         return (API_EXPLORER_CLIENT_ID,) if found is None else found
 
     @property
-    def auth_level(self) -> int | None:
-        """Kept, and not read."""
-        return self.access.auth_level
+    def auth_level(self) -> int:
+        """Kept, and not read; NONE if nothing was said."""
+        return AUTH_LEVEL.NONE if self.access.auth_level is None else self.access.auth_level
 
     @property
     def api_key_required(self) -> bool:

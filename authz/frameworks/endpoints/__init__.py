@@ -40,7 +40,11 @@ from authz.frameworks.types import (
 )
 
 if TYPE_CHECKING:
-    from authz.frameworks.endpoints.apiserving import EndpointsDispatcherMiddleware, EndpointsErrorMessage
+    from authz.frameworks.endpoints.apiserving import (
+        ApiConfigRegistry,
+        EndpointsDispatcherMiddleware,
+        EndpointsErrorMessage,
+    )
     from authz.frameworks.serve import api_server, asgi_server
     from authz.frameworks.serve.tokens.guard import get_verified_jwt
     from authz.frameworks.serve.tokens.rules import convert_jwks_uri
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "api_server": "authz.frameworks.serve",
     "asgi_server": "authz.frameworks.serve",
+    "ApiConfigRegistry": "authz.frameworks.endpoints.apiserving",
     "EndpointsDispatcherMiddleware": "authz.frameworks.endpoints.apiserving",
     "EndpointsErrorMessage": "authz.frameworks.endpoints.apiserving",
     "User": "authz.frameworks.users",
@@ -69,16 +74,15 @@ _MODULES = frozenset({
     "types",
     "users_id_token",
 })  # fmt: skip
-_GONE = {
-    "ApiConfigRegistry": "the server reads the decorated classes themselves",
-    "package": "write package = 'name' into your own module, if its schemas are to be named so",
-}
+package = "google.appengine.endpoints"
+"""As of old, and of no use: a module's own `package` is what its schemas are named by."""
 
 __all__ = [
     "API_EXPLORER_CLIENT_ID",
     "AUTH_LEVEL",
     "EMAIL_SCOPE",
     "SKIP_CLIENT_ID_CHECK",
+    "ApiConfigRegistry",
     "ApiConfigurationError",
     "BadRequestException",
     "ConflictException",
@@ -121,6 +125,5 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_LAZY[name]), name)
     if name in _MODULES:
         return importlib.import_module(f"authz.frameworks.endpoints.{name}")
-    why = f": {_GONE[name]}" if name in _GONE else ""
-    message = f"module 'authz.frameworks.endpoints' has no attribute {name!r}{why}"
+    message = f"module 'authz.frameworks.endpoints' has no attribute {name!r}"
     raise AttributeError(message)

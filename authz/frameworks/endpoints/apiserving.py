@@ -39,4 +39,25 @@ class EndpointsDispatcherMiddleware:
         return self.backend(environ, start_response)
 
 
-__all__ = ["EndpointsDispatcherMiddleware", "EndpointsErrorMessage", "api_server", "asgi_server"]
+class ApiConfigRegistry:
+    """What kept the descriptions of a server's APIs. Servers read classes now; this is for code that has the name."""
+
+    def __init__(self) -> None:
+        self._configs: list[Mapping[str, Any]] = []
+
+    def register_backend(self, config_contents: Mapping[str, Any] | None) -> None:
+        """Keep a description; None is none."""
+        if config_contents is not None:
+            self._configs.append(config_contents)
+
+    def lookup_api_method(self, api_method_name: str) -> str | None:
+        """The `Class.method` of a method id, if a description that is kept has it."""
+        known = {name: said.get("rosyMethod") for one in self._configs for name, said in one.get("methods", {}).items()}
+        return known.get(api_method_name)
+
+    def all_api_configs(self) -> list[Mapping[str, Any]]:
+        """All that is kept, in its order."""
+        return list(self._configs)
+
+
+__all__ = ["ApiConfigRegistry", "EndpointsDispatcherMiddleware", "EndpointsErrorMessage", "api_server", "asgi_server"]
