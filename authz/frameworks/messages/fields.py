@@ -6,7 +6,7 @@ looks at first, so only reading an unset field costs a call. Assigning goes thro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from authz.frameworks.messages.enums import Variant
 from authz.frameworks.messages.errors import (
@@ -18,9 +18,6 @@ from authz.frameworks.messages.errors import (
     shown,
 )
 from authz.frameworks.messages.lists import FieldList
-
-if TYPE_CHECKING:
-    from authz.frameworks.messages.message import Message
 
 MAX_FIELD_NUMBER: Final = (1 << 29) - 1
 FIRST_RESERVED_FIELD_NUMBER: Final = 19000
@@ -52,7 +49,7 @@ class Field:
         self.variant = self._checked_variant(variant)
         self.name: str | None = None
         """Given by the message class that holds the field."""
-        self.owner: type[Message] | None = None
+        self.owner: type | None = None
         if required and repeated:
             raise FieldDefinitionError(f"{self}: a field is required or repeated, not both")
         if repeated and default is not None:
@@ -100,7 +97,7 @@ class Field:
         """The error for a value that is not what the field takes."""
         return ValidationError(f"{self} takes {self.takes}, not {shown(value)}")
 
-    def bind(self, owner: type[Message], name: str) -> None:
+    def bind(self, owner: type, name: str) -> None:
         """Gives the field to the message class that it was written in."""
         self.owner, self.name = owner, name
 
@@ -112,11 +109,11 @@ class Field:
             copied.number = _checked_number(number)
         return copied
 
-    def message_definition(self) -> type[Message] | None:
+    def message_definition(self) -> type | None:
         """The message class that holds the field."""
         return self.owner
 
-    def __get__(self, message: Message | None, owner: type | None = None) -> Any:
+    def __get__(self, message: object, owner: type | None = None) -> Any:
         if message is None:
             return self
         if self.repeated:

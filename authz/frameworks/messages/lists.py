@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+from typing import Any, Protocol, Self, SupportsIndex
 
 from authz.frameworks.messages.errors import ValidationError, shown
 
-if TYPE_CHECKING:
-    from authz.frameworks.messages.fields import Field
+
+class Takes(Protocol):
+    """A field, as far as its lists know it."""
+
+    def validate_element(self, value: Any) -> Any:
+        """One value, as it will be kept.
+
+        Raises:
+            ValidationError: it does not fit.
+        """
 
 
 class FieldList(list[Any]):
@@ -16,14 +24,14 @@ class FieldList(list[Any]):
 
     __slots__ = ("field",)
 
-    def __init__(self, field: Field, values: Iterable[Any]) -> None:
+    def __init__(self, field: Takes, values: Iterable[Any]) -> None:
         if not isinstance(values, list | tuple):
             raise ValidationError(f"{field} is repeated and takes a list or a tuple, not {shown(values)}")
         self.field = field
         super().__init__(self._checked(values))
 
     @classmethod
-    def trusted(cls, field: Field, values: Iterable[Any]) -> FieldList:
+    def trusted(cls, field: Takes, values: Iterable[Any]) -> FieldList:
         """A list of values that have been checked."""
         made = cls.__new__(cls)
         made.field = field
