@@ -76,7 +76,8 @@ def guard(config: ServiceConfig, operation: Operation) -> str:
     requirement = operation.requirement
     if requirement.is_open:
         return "open"
-    text = " or ".join(_kind(config, alternative) for alternative in requirement.alternatives)
+    # Alternatives that differ in scopes or places only are one in words.
+    text = " or ".join(dict.fromkeys(_kind(config, alternative) for alternative in requirement.alternatives))
     return f"{text} (optional)" if requirement.optional else text
 
 

@@ -18,6 +18,7 @@ from authz.settings import Settings
 URL = "http://127.0.0.1:8080"
 KEY = Alternative(needs_key=True)
 JWT = Alternative(jwt=JwtRequirement("issuer"))
+SCOPED = Alternative(jwt=JwtRequirement("issuer", scopes=("write",)))
 BOTH = Alternative(needs_key=True, jwt=JwtRequirement("issuer"))
 
 
@@ -125,6 +126,7 @@ def test_operations_that_no_document_wrote_are_no_examples():
         (an_operation("GET", "/", KEY), "API key"),
         (an_operation("GET", "/", KEY, JWT), "API key or JWT of https://issuer.example"),
         (an_operation("GET", "/", BOTH), "API key + JWT of https://issuer.example"),
+        (an_operation("GET", "/", SCOPED, JWT), "JWT of https://issuer.example"),
     ],
 )
 def test_guards_are_told_in_words(operation, words):

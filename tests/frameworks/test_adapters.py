@@ -405,6 +405,8 @@ def test_wrong_arguments_of_protect(said: Any, word: str) -> None:
         adapters.protect(**said)(star)
     with pytest.raises(TypeError, match="a function or a class"):
         adapters.protect()(1)
+    with pytest.raises(TypeError, match=r"star: write @adapters\.protect\(\.\.\.\) with brackets"):
+        adapters.protect(star)
     with pytest.raises(TypeError, match="colour"):
         adapters.declare(FastAPI(), colour="red")  # type: ignore[call-arg]
 

@@ -366,6 +366,11 @@ def test_what_is_inherited_is_overridden_without_a_decorator() -> None:
                 return request
 
 
+def test_what_is_no_api_is_called_by_its_name() -> None:
+    with pytest.raises(endpoints.ApiConfigurationError, match=r"^[\w.]*test_declare\.Item is no API: decorate"):
+        apis([Item])
+
+
 def test_decorators_have_brackets() -> None:
     with pytest.raises(TypeError, match=r"api_class\(\).*Item"):
         an_api().api_class(Item)

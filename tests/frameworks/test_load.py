@@ -89,6 +89,8 @@ def test_what_modules_print_is_no_output(place: Path, capsys: pytest.CaptureFixt
         ("a_missing", "there is no module 'a_missing'", "--application"),
         ("a_missing:Shop", "there is no module 'a_missing'", "--application"),
         ("a_shop.inside:Shop", "there is no module 'a_shop.inside'", "--application"),
+        ("a_shop.py", "there is no module 'a_shop.py'", "without .py: a_shop, or a_shop:CLASS"),
+        ("a_shop.py:Shop", "there is no module 'a_shop.py'", "without .py: a_shop, or a_shop:CLASS"),
         ("a_shop:Shp", "a_shop.py has no 'Shp'", "It declares Shop."),
         ("a_shop:Zzz", "a_shop.py has no 'Zzz'", "It declares Api, Shop, _Hidden, builder."),
         ("a_shop.Nothing", "a_shop.py has no 'Nothing'", "It declares Api"),
@@ -121,7 +123,8 @@ def test_a_directory_that_is_none(tmp_path: Path) -> None:
     [
         ("\nx = 1 / 0\n", "a_wrong.py:2: ZeroDivisionError: division by zero", ""),
         ("def broken(:\n", "a_wrong.py:1: SyntaxError: invalid syntax", ""),
-        ("import a_nothing\n", "a_wrong.py:1: ModuleNotFoundError: No module named 'a_nothing'", ""),
+        ("import a_nothing\n", "a_wrong.py:1: ModuleNotFoundError: No module named 'a_nothing'", "-m pip"),
+        ("import json.nothing\n", "a_wrong.py:1: ModuleNotFoundError: No module named 'json.nothing'", ""),
         ("\nimport endpoints\n", "a_wrong.py:2: ModuleNotFoundError: No module named 'endpoints'", "authz.frameworks"),
         ("from protorpc import messages\n", "a_wrong.py:1: ModuleNotFoundError", "from authz.frameworks import"),
         ("import sys\nsys.exit(4)\n", "a_wrong.py:2: the module ends the process (exit code 4)", ""),

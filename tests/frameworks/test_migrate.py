@@ -14,11 +14,12 @@ from authz.frameworks.migrate import RULES, Finding, Source, check
 from authz.model.findings import Severity
 
 DATA = Path(__file__).parent / "data"
+BESIDE = frozenset({"models"})
 OLD, NEW = (DATA / "old_api.txt").read_text(), (DATA / "new_api.txt").read_text()
 
 
 def found(text: str) -> list[tuple[int, str]]:
-    return [(one.line, one.code) for one in check([Source("api.py", text)])]
+    return [(one.line, one.code) for one in check([Source("api.py", text, BESIDE)])]
 
 
 def places(findings: Iterable[Finding]) -> list[tuple[str, int, str]]:
@@ -98,6 +99,8 @@ CASES = [
     ("python2-module", 3, "import StringIO"),
     ("python2-module", 3, "from urlparse import parse_qs"),
     ("python2-module", 3, "from itertools import izip"),
+    ("python2-import", 3, "import models"),
+    ("python2-import", 3, "from models.shelves import Shelf as S"),
     ("unreadable", 3, "what ever is this"),
     ("unreadable", 3, "def f(:\n  pass"),
     ("import-endpoints", 3, "import endpoints as e"),
@@ -173,7 +176,7 @@ def test_each_finding_has_its_line(code: str, line: int, text: str) -> None:
 
 def test_every_rule_has_a_case_and_every_finding_a_remedy() -> None:
     assert {code for code, *_ in CASES} == {rule.code for rule in RULES}
-    findings = check(Source("a.py", IMPORTS + text) for _, _, text in CASES)
+    findings = check(Source("a.py", IMPORTS + text, BESIDE) for _, _, text in CASES)
     assert all(one.message and one.hint for one in findings)
 
 
@@ -199,6 +202,9 @@ FINE = [
     "a = endpoints.api('a', '1.0.0', base_path='/')\nb = endpoints.api('a', '2.0.0', base_path='/')",
     "a = endpoints.api(NAME, VERSION, **MORE, base_path='/')",
     "retry_after = 503",
+    "from . import models",
+    "from .models import Shelf",
+    "from __future__ import absolute_import\nimport models",
     "class Plain:\n  http_status = 402",
     "class Holder(messages.Message):\n  n = messages.FloatField(1)",
 ]
@@ -217,6 +223,42 @@ def test_remedies_say_what_to_write() -> None:
         "Write: from authz.frameworks import messages as m",
         "Write: from authz.frameworks.remote import Service",
     ]
+
+
+def test_names_that_are_gone_are_not_written_anew() -> None:
+    text = "from endpoints import api, endpoints_management\nfrom endpoints import endpoints_management\n"
+    hints = [one.hint for one in check([Source("a.py", text)]) if one.code == "import-endpoints"]
+    assert hints == [
+        "Write: from authz.frameworks.endpoints import api",
+        "Remove it: none of these names is here.",
+    ]
+
+
+def test_modules_of_a_package_are_imported_with_a_dot(tmp_path: Path) -> None:
+    (tmp_path / "pkg" / "sub").mkdir(parents=True)
+    for name in (
+        "pkg/__init__.py",
+        "pkg/models.py",
+        "pkg/json.py",
+        "pkg/config.py",
+        "pkg/sub/__init__.py",
+        "config.py",
+    ):
+        (tmp_path / name).write_text("")
+    text = (
+        "import models as m\nimport sub\nimport models.one\nfrom models import A as B, C\nimport json, config, other\n"
+    )
+    (tmp_path / "pkg" / "api.py").write_text(text)
+
+    findings = check(["pkg"], tmp_path)
+
+    assert [(one.code, one.hint) for one in findings] == [
+        ("python2-import", "Write: from . import models as m"),
+        ("python2-import", "Write: from . import sub"),
+        ("python2-import", "Write: from .models import one"),
+        ("python2-import", "Write: from .models import A as B, C"),
+    ]
+    assert check([tmp_path / "pkg"], tmp_path / "pkg") == ()
 
 
 def test_versions_are_compared_across_files() -> None:

@@ -524,6 +524,13 @@ def test_wrong_arguments_of_a_method(said: Any, words: str) -> None:
         an_api().get("a", **said)(in_path)
 
 
+def test_a_decorator_without_brackets() -> None:
+    api = an_api()
+    for bare in (api.method, api.get, api.post):
+        with pytest.raises(TypeError, match="in_path: write its decorator with brackets"):
+            bare(in_path)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("said", "words"), [({"path": 1}, "path"), ({"audiences": "a"}, "audiences"), ({"color": 1}, "color")]
 )

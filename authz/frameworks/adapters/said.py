@@ -53,6 +53,8 @@ class Said:
 
 
 def protect(
+    without_brackets: object = None,
+    /,
     *,
     api_key_required: bool | None = None,
     audiences: Any = None,
@@ -64,7 +66,13 @@ def protect(
     """Say who may call a route and what a call costs. For view functions, and for classes with a method per verb.
 
     It stands above or below the framework's own decorator; what is left out comes from `declare`.
+
+    Raises:
+        TypeError: an argument that is something else, or the function itself: brackets are left out.
     """
+    if without_brackets is not None:
+        known = getattr(without_brackets, "__qualname__", repr(without_brackets))
+        raise TypeError(f"{known}: write @adapters.protect(...) with brackets and named arguments")
     said = {
         "audiences": audiences,
         "scopes": scopes,

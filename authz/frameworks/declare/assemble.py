@@ -61,7 +61,8 @@ def _given(thing: Any) -> Iterator[Given]:
     service = getattr(thing, "service_class", thing)
     info = getattr(service, "api_info", None)
     if not isinstance(service, type) or not isinstance(info, ApiInfo):
-        message = f"{thing!r} is no API: decorate its class with @endpoints.api"
+        known = f"{thing.__module__}.{thing.__qualname__}" if isinstance(thing, type) else repr(thing)
+        message = f"{known} is no API: decorate its class with @endpoints.api"
         raise ApiConfigurationError(message)
     yield Given(info, service, thing)
 

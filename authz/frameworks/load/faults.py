@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,8 +41,11 @@ def told(place: str | Path = ".") -> Iterator[None]:
 
 
 def _import_remedy(error: ImportError) -> str:
-    if (error.name or "").partition(".")[0] in _OLD:
+    missing = (error.name or "").partition(".")[0]
+    if missing in _OLD:
         return "Write: from authz.frameworks import endpoints, messages, message_types, remote"
+    if missing and isinstance(error, ModuleNotFoundError) and missing not in sys.modules:
+        return f"Install what has it beside authz, with {sys.executable} -m pip; or name its directory: --application."
     return ""
 
 

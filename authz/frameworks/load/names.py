@@ -66,6 +66,8 @@ def _module(name: str, place: str) -> tuple[ModuleType, str]:
         if missing.name is None or not f"{name}.".startswith(f"{missing.name}."):
             raise
         remedy = f"It is looked for in {place} first; --application names another directory."
+        if last == "py":
+            remedy = f"Write it without .py: {parent}, or {parent}:CLASS."
         raise UsageError(f"there is no module '{name}'", remedy) from None
 
 

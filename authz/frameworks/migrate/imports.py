@@ -90,9 +90,13 @@ def _old(line: int, code: str, name: str, names: tuple[str, ...], as_name: str) 
             "name-gone", line, f"{name} has no counterpart here", "See what it was used for: most is done by itself."
         )
     if not names:
-        return Found(code, line, message, f"Write: {_import(inside)}{as_name}")
-    modules = [one for one in names if one.partition(" ")[0] in SHARED]
-    rest = [one for one in names if one not in modules]
+        as_other = "" if as_name == f" as {inside.rpartition('.')[2]}" else as_name
+        return Found(code, line, message, f"Write: {_import(inside)}{as_other}")
+    here = [one for one in names if not any(_name(line, canonical(f"{name}.{one.partition(' ')[0]}")))]
+    if not here:
+        return Found(code, line, message, "Remove it: none of these names is here.")
+    modules = [one for one in here if one.partition(" ")[0] in SHARED]
+    rest = [one for one in here if one not in modules]
     parts = [f"from {ROOM} import {', '.join(modules)}"] * bool(modules)
     parts += [f"from {ROOM}.{inside} import {', '.join(rest)}"] * bool(rest)
     return Found(code, line, message, f"Write: {'; '.join(parts)}")

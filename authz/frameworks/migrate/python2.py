@@ -73,6 +73,7 @@ def check(module: Module) -> Iterator[Found]:
     for attribute in module.all(ast.Attribute):
         yield from _attribute(module, attribute)
     yield from _modules(module)
+    yield from _beside(module)
     for statement in module.nodes:
         if _prints(statement):
             hint = "Write print(), with file=... for another file, or use logging."
@@ -95,6 +96,29 @@ def _attribute(module: Module, node: ast.Attribute) -> Iterator[Found]:
     full = module.refers(node)
     if full in MODULES and "." in full:
         yield Found("python2-name", node.lineno, f"{full} is not in Python 3", f"Use {MODULES[full]}.")
+
+
+def _beside(module: Module) -> Iterator[Found]:
+    """Imports without a dot of what is in the same package."""
+    taken = list(module.all(ast.ImportFrom))
+    if any(one.module == "__future__" and "absolute_import" in {a.name for a in one.names} for one in taken):
+        return
+    for node in module.all(ast.Import):
+        for alias in node.names:
+            above, _, last = f".{alias.name}".rpartition(".")
+            as_name = f" as {alias.asname}" if alias.asname else ""
+            yield from _without_dot(module, node.lineno, alias.name, f"from {above or '.'} import {last}{as_name}")
+    for one in taken:
+        if one.module and not one.level:
+            names = ", ".join(ast.unparse(alias) for alias in one.names)
+            yield from _without_dot(module, one.lineno, one.module, f"from .{one.module} import {names}")
+
+
+def _without_dot(module: Module, line: int, name: str, instead: str) -> Iterator[Found]:
+    first = name.partition(".")[0]
+    if first in module.beside:
+        message = f"{first} is beside this file in a package, where Python 3 does not look without a dot"
+        yield Found("python2-import", line, message, f"Write: {instead}")
 
 
 def _modules(module: Module) -> Iterator[Found]:

@@ -23,6 +23,7 @@ RULES: tuple[Rule, ...] = (
     Rule("python2-syntax", _E, "Code is Python 3."),
     Rule("python2-name", _E, "Names that only Python 2 has are not used."),
     Rule("python2-module", _E, "Modules that only Python 2 has are not imported."),
+    Rule("python2-import", _E, "A module beside this one in a package is imported with a dot."),
     Rule("unreadable", _E, "A file is text that can be read as Python, or at least around what cannot."),
     # Imports, and names that are not here.
     Rule("import-endpoints", _E, "The decorators come from authz.frameworks."),

@@ -123,6 +123,8 @@ class Api:
         unknown = said.keys() - MethodWords.__optional_keys__
         if unknown:
             raise TypeError(f"method() has no argument '{min(unknown)}'")
+        if inspect.isroutine(path):  # it would be a method that nobody ever serves
+            raise TypeError(f"{path.__qualname__}: write its decorator with brackets, as in @api.get()")
 
         def decorate(function: _Function) -> _Function:
             around = Around(sys._getframe(1))  # noqa: SLF001 - hints may name what the calling function defines

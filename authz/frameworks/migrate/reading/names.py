@@ -40,6 +40,7 @@ class Module:
     name: str
     tree: ast.Module
     repairs: tuple[Found, ...] = ()
+    beside: frozenset[str] = frozenset()
 
     def all(self, *kinds: type[N]) -> Iterator[N]:
         """Every node of these kinds."""

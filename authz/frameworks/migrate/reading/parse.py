@@ -31,7 +31,7 @@ def parse(source: Source) -> Module:
     left_out: list[int] = []
     for _ in range(MOST_REPAIRS):
         try:
-            return Module(source.name, _tree(lines), tuple(repairs))
+            return Module(source.name, _tree(lines), tuple(repairs), source.beside)
         except SyntaxError as error:
             repairs.extend(_mend(lines, error, left_out))
             if len(left_out) > MOST_LEFT_OUT:
@@ -41,7 +41,7 @@ def parse(source: Source) -> Module:
     hint = "Run `python -m py_compile` on it, and mend what that says first."
     repairs = [one for one in repairs if one.code != "unreadable"]
     unread = Found("unreadable", 0, "this is no Python as a whole, and was read line by line", hint)
-    return Module(source.name, _line_by_line(source.text.split("\n")), (*repairs, unread))
+    return Module(source.name, _line_by_line(source.text.split("\n")), (*repairs, unread), source.beside)
 
 
 def _line_by_line(lines: list[str]) -> ast.Module:

@@ -17,10 +17,11 @@ SKIPPED: Final = {"node_modules", "site-packages", "__pycache__"}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file's name, as findings give it, and its text."""
+    """A file's name, as findings give it, and its text; and, if it is of a package, which modules are beside it."""
 
     name: str
     text: str
+    beside: frozenset[str] = frozenset()
 
 
 def read(thing: Source | Path | str, directory: str | Path = ".") -> list[Source]:
@@ -35,7 +36,7 @@ def read(thing: Source | Path | str, directory: str | Path = ".") -> list[Source
     files = [path] if path.is_file() else list(_below(path))
     if not files:
         raise UsageError(f"{path} has no Python files", "Name a directory, a file or a module that has.")
-    return [Source(str(file), _text(file)) for file in files]
+    return [Source(str(file), _text(file), _beside(file, Path(directory))) for file in files]
 
 
 def _path(thing: Path | str, directory: Path) -> Path:
@@ -64,6 +65,16 @@ def _below(directory: Path) -> Iterator[Path]:
         inside = path.relative_to(directory).parts
         if not any(part in SKIPPED or part.startswith(".") for part in inside):
             yield path
+
+
+def _beside(file: Path, directory: Path) -> frozenset[str]:
+    """Modules of a file's package that only Python 2 finds without a dot: there is none of that name elsewhere."""
+    package = file.parent
+    if not (package / "__init__.py").exists() or package.resolve() == directory.resolve():
+        return frozenset()
+    names = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
+    elsewhere = {name for name in names if any(path.exists() for path in (directory / name, directory / f"{name}.py"))}
+    return frozenset(names - elsewhere - sys.stdlib_module_names)
 
 
 def _text(file: Path) -> str:
