@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,13 @@ async def test_whatever_is_declared_is_served_together() -> None:
     assert list(shown([Echo, shop])) == ["echo v1", "shop 1.2.0"]
 
 
-@pytest.mark.parametrize("thing", [endpoints.api_server([Echo]), endpoints.asgi_server([Echo])], ids=["wsgi", "asgi"])
-async def test_a_server_is_served_as_it_is(thing: Any) -> None:
-    app = application([thing], header_prefix=PREFIX)
+@pytest.mark.parametrize("make", [endpoints.api_server, endpoints.asgi_server], ids=["wsgi", "asgi"])
+async def test_a_server_is_served_as_it_is(make: Any) -> None:
+    with closing(make([Echo])) as thing:
+        app = application([thing], header_prefix=PREFIX)
 
-    assert await get(app, "/echo/v1/say") == (200, '{"text":"echo"}')
-    assert list(shown([thing])) == ["echo v1"]
+        assert await get(app, "/echo/v1/say") == (200, '{"text":"echo"}')
+        assert list(shown([thing])) == ["echo v1"]
 
 
 async def test_an_app_of_another_framework_is_served_as_it_is() -> None:
