@@ -163,6 +163,9 @@ def from_python(
     from authz.cli import screen
     from authz.frameworks.load import documents, load
 
+    if hostname and ("/" in hostname or hostname.split() != [hostname]):
+        hint = "Write it without scheme and path, for example api.example.com."
+        raise UsageError(f"'{hostname}' is no host name", hint)
     things = load(words, application)
     made = documents(
         things,
@@ -186,6 +189,8 @@ def _files(made: Sequence[Written], output: str | None) -> list[Path]:
     """Where each document goes: into a directory, which is made, unless there is one document and a file is named."""
     directory = Path(output or "")
     if output and len(made) == 1 and not directory.is_dir() and not output.endswith("/"):
+        if directory.is_file() and not _is_document(directory):
+            raise UsageError(f"{directory} exists, and is no document", "Name another file to write to.")
         return [directory]
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -193,6 +198,15 @@ def _files(made: Sequence[Written], output: str | None) -> list[Path]:
         hint = "Several documents go into a directory: name one with --output."
         raise UsageError(f"{directory} cannot be a directory: {error.strerror}", hint) from None
     return [directory / one.file for one in made]
+
+
+def _is_document(path: Path) -> bool:
+    """Whether a file is what is written here anyway, or empty, so that nothing else is lost."""
+    try:
+        with path.open("rb") as file:
+            return file.read(1) in {b"", b"{"}
+    except OSError:
+        return True
 
 
 def _check_output(path: Path, files: Sequence[Path], *, force: bool) -> None:

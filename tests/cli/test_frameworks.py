@@ -141,6 +141,25 @@ def test_what_cannot_be_written_is_said(place: Path) -> None:
         assert (result.exit_code, "cannot be" in result.stderr) == (2, True), result.stderr
 
 
+def test_only_documents_are_written_over(place: Path) -> None:
+    (place / "empty").write_text("")
+    for output in ("empty", "empty", "new.json"):
+        assert written("a_shop:Echo", "--output", output).exit_code == 0
+    text = (place / "a_shop.py").read_text()
+    result = run("openapi", "from-python", "a_shop:Echo", "--output", "a_shop.py")
+
+    assert (result.exit_code, (place / "a_shop.py").read_text()) == (2, text)
+    assert "error: a_shop.py exists, and is no document" in result.stderr
+
+
+@pytest.mark.parametrize("host", ["https://api.example.com", "api.example.com/v1", "api example", " "])
+def test_a_host_is_written_without_scheme_and_path(host: str) -> None:
+    result = run("openapi", "from-python", "a_shop:Echo", "--hostname", host)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"error: '{host}' is no host name" in result.stderr
+
+
 @pytest.mark.parametrize("version", ["2", "3"])
 def test_they_can_be_deployed_together_as_they_are(version: str) -> None:
     """APIs of one host and one major version get names; others do not, which is what the old tool wrote."""
