@@ -180,6 +180,12 @@ def declared(host: str, issuers: str) -> list[Any]:
         def open(self, _request: Any) -> Said:
             return Said(text="second")
 
+        @endpoints.method(
+            TEXT, Said, path="files/{text}", http_method="GET", api_key_required=True, use_request_uri=True
+        )
+        def file(self, request: Any) -> Said:
+            return Said(text=request.text)
+
     readers = endpoints.api(
         name="readers",
         version="1.0.0",

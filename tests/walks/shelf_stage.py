@@ -132,6 +132,10 @@ class _Quiet(wsgiref.simple_server.WSGIRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
+    def get_environ(self) -> dict[str, Any]:
+        # As gunicorn tells it: how the path came.
+        return {**super().get_environ(), "RAW_URI": self.path}
+
 
 @contextlib.contextmanager
 def _wsgi(app: Any) -> Iterator[int]:

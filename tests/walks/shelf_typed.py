@@ -148,6 +148,10 @@ def declared(host: str, issuers: str) -> list[Any]:
     def second_open() -> Said:
         return Said("second")
 
+    @second.get("files/{text}", api_key_required=True, use_request_uri=True)
+    def file(text: str) -> Said:
+        return Said(text)
+
     readers = Api(
         "readers",
         "1.0.0",

@@ -255,6 +255,16 @@ async def test_two_versions_side_by_side(stage: Stage) -> None:
     assert [(await stage.call(line)).status for line in lines] == [404] * 4
 
 
+async def test_an_escaped_slash_is_part_of_a_value_where_that_is_asked_for(stage: Stage) -> None:
+    line, key = "GET /api/shelf/v2/files", stage.key()
+    given = {"a": "a", "a%20b": "a b", "a%2Fb": "a/b", "a%2fb%3Fc": "a/b?c", "..%2Fopen": "../open", "a%252Fb": "a%2Fb"}
+    answers = {text: await stage.call(f"{line}/{text}", key) for text in given}
+
+    assert {text: said(answer)["text"] for text, answer in answers.items()} == given
+    assert [(await stage.call(f"{line}/{text}")).status for text in given] == [401] * len(given)
+    assert (await stage.call(f"{line}/a/b", key)).status == 404
+
+
 async def test_a_slash_behind(stage: Stage) -> None:
     assert said(await stage.call("GET /open/")) == {"text": "open"}
     assert (await stage.call("GET /keyed/")).status == 401
