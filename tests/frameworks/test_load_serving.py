@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -71,6 +72,26 @@ async def test_a_server_is_served_as_it_is(make: Any) -> None:
 
         assert await get(app, "/echo/v1/say") == (200, '{"text":"echo"}')
         assert list(shown([thing])) == ["echo v1"]
+
+
+TEXT = endpoints.ResourceContainer(text=messages.StringField(1))
+
+
+@pytest.mark.parametrize("make", [endpoints.api_server, endpoints.asgi_server], ids=["wsgi", "asgi"])
+@pytest.mark.parametrize(
+    ("path", "text"), [("a%2Fb", "a/b"), ("a%2Bb", "a+b"), ("%C3%A9", "é"), ("a%252Fb?x=%2F", "a%2Fb")]
+)
+async def test_a_server_is_told_how_the_path_came(make: Any, path: str, text: str) -> None:
+    @endpoints.api(name="files", version="v1", base_path="/")
+    class Files(remote.Service):
+        @endpoints.method(TEXT, Said, path="{text}", http_method="GET", use_request_uri=True)
+        def file(self, request: Any) -> Said:
+            return Said(text=request.text)
+
+    with closing(make([Files])) as thing:
+        status, body = await get(application([thing], header_prefix=PREFIX), f"/files/v1/{path}")
+
+    assert (status, json.loads(body)) == (200, {"text": text})
 
 
 async def test_an_app_of_another_framework_is_served_as_it_is() -> None:

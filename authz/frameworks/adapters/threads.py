@@ -82,6 +82,9 @@ def environ(scope: Any, body: Any, length: int) -> dict[str, Any]:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
+    if (came := scope.get("raw_path")) is not None:
+        # PEP 3333 has no word for it; without it an escaped slash or plus would be a plain one.
+        found["RAW_URI"] = came.decode("latin-1")
     for raw, value in scope["headers"]:
         name, text = raw.decode("latin-1").upper().replace("-", "_"), value.decode("latin-1")
         key = name if name == "CONTENT_TYPE" else f"HTTP_{name}"
