@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from authz.errors import UsageError
-from authz.frameworks.load import is_word, load, told
+from authz.frameworks.load import application, is_word, load, told
 
 SHOP = """\
 class Api:
@@ -151,6 +151,16 @@ def test_what_our_decorators_say_is_said_as_it_is(place: Path) -> None:
         load(["a_wrong"], place)
 
     assert caught.value.message.startswith("a_wrong.py:3: ")
+
+
+@pytest.mark.parametrize("server", ["api_server", "asgi_server"])
+def test_an_application_among_others_is_named_by_its_apis(place: Path, server: str) -> None:
+    text = "from authz.frameworks import endpoints, typed\n" + "one, two = (typed.Api(name, 'v1') for name in 'ab')\n"
+    (place / "a_server.py").write_text(f"{text}app = endpoints.{server}([one, two])\n")
+    with pytest.raises(UsageError, match="the application of a v1, b v1 is served by itself, without others") as caught:
+        application(load(["a_shop:builder", "a_server"], place), header_prefix="X-")
+
+    assert "MODULE:CLASS" in caught.value.remedy
 
 
 def test_interrupting_is_no_mistake() -> None:

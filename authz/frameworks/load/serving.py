@@ -25,10 +25,12 @@ def application(things: Sequence[Any], *, header_prefix: str, place: str | Path 
         UsageError: the code cannot be served.
     """
     with told(place):
-        if not any(serves_itself(thing) for thing in things):
+        servers = [thing for thing in things if serves_itself(thing)]
+        if not servers:
             return asgi_server(things, header_prefix=header_prefix)
         if len(things) > 1:
-            raise UsageError("an application is served by itself", "Name it alone, or name the classes: MODULE:NAME.")
+            message = f"the application of {', '.join(shown(servers[:1], place))} is served by itself, without others"
+            raise UsageError(message, "Name it alone, or name the classes that it serves: MODULE:CLASS.")
         (thing,) = things
         if isinstance(thing, WsgiServer):
             from authz.frameworks.adapters.threads import Threads
