@@ -140,6 +140,14 @@ async def test_all_of_a_module_in_two_versions(place: Path) -> None:
         paths = ("shop/v1/open", "shop/v2/open", "till/v1/sum")
         answers = [(await get(port, f"/api/{path}")).json()["name"] for path in paths]
         assert answers == ["open", "second", "nothing"]
+
+        for named, status in (("a_shop:Shop", 404), ("a_shop", 200)):
+            code, _, err = await process.output(
+                "deploy", named, "--application", place, "--data-dir", place / "data", "--json"
+            )
+            assert code == 0, err
+            found = [(await get(port, f"/api/shop/{version}/open")).status for version in ("v1", "v2")]
+            assert found == [200, status]
         assert await up.stop(signal.SIGINT) == 0
 
 
