@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,6 +23,9 @@ HOME = "localhost"
 """The service of classes that name no host, where none is given: they are tried out."""
 
 _DOCUMENTS = frozenset({".yaml", ".yml", ".json", ".proto", ".pb", ".protoset", ".binpb", ".desc"})
+
+_END_SECONDS = 2.0
+"""How long a process may clean up when it has said what was asked; threads of its own may never end."""
 
 application_option = click.option(
     "--application",
@@ -77,9 +83,7 @@ def _written(words: Sequence[str], hostname: str, application: Path) -> tuple[So
         sys.executable, "-m", "authz.frameworks", "write", *words,
         "--application", str(application), "--hostname", hostname, "--json",
     ]  # fmt: skip
-    # Its standard input stays open as long as this process lives.
-    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - this Python
-        out, code = process.stdout.read() if process.stdout else b"", process.wait()
+    out, code = _first_line(line)
     said = json.loads(out) if out else {}
     if "error" in said:
         raise UsageError(said["error"], said["remedy"])
@@ -87,6 +91,22 @@ def _written(words: Sequence[str], hostname: str, application: Path) -> tuple[So
         message = f"{', '.join(words)}: the process ended with exit code {code} before it had written"
         raise StateError(message, "Its output above says why.")
     return tuple(SourceText(one["file"], one["text"]) for one in said["documents"])
+
+
+def _first_line(line: Sequence[str]) -> tuple[bytes, int]:
+    """What a process says, and how it ended. Nothing of it lives on, whatever threads and processes it has started."""
+    # Its standard input stays open as long as this process lives.
+    with subprocess.Popen(  # noqa: S603 - this Python
+        line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            out = process.stdout.readline() if process.stdout else b""
+            return out, process.wait(_END_SECONDS if out else None)
+        except subprocess.TimeoutExpired:
+            return out, 0
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 # -- the commands -----------------------------------------------------------------------------------------------------

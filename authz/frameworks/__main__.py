@@ -16,7 +16,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TextIO
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
 
 from authz.errors import AuthzError, StateError, UsageError
 from authz.frameworks.load import GatewayOnly, application, documents, load, shown
@@ -88,10 +89,16 @@ def _people(said: dict[str, Any]) -> None:
 
 
 def _program() -> Tell:
-    """Keep standard output for one object; what user code prints joins standard error. End when the reader does."""
+    """Keep standard output for one object; what user code prints joins standard error. End when the reader does.
+
+    User code has no standard input: that one is the reader's sign of life.
+    """
+    alive = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdin.fileno())
     own = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    threading.Thread(target=_end_with, args=(sys.stdin,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
 
     def tell(said: dict[str, Any]) -> None:
         own.write(json.dumps(said) + "\n")
@@ -100,8 +107,8 @@ def _program() -> Tell:
     return tell
 
 
-def _end_with(stream: TextIO) -> None:
-    stream.buffer.read()
+def _end_with(stream: BinaryIO) -> None:
+    stream.read()
     os._exit(1)
 
 

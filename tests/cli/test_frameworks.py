@@ -324,6 +324,22 @@ def test_up_with_a_backend_only_writes(place: Path) -> None:
         assert json.loads(request.texts[1].text)["host"] == "api.example.com"
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        "import threading\nthreading.Thread(target=threading.Event().wait).start()",
+        "import os, time\nif os.fork() == 0:\n    time.sleep(60)\n    os._exit(0)",
+        "try:\n    input()\nexcept EOFError:\n    pass\nelse:\n    raise ValueError",
+    ],
+    ids=["a thread", "a fork", "a question"],
+)
+def test_what_a_module_starts_keeps_nobody_waiting(place: Path, monkeypatch: pytest.MonkeyPatch, more: str) -> None:
+    monkeypatch.setattr("authz.cli.frameworks._END_SECONDS", 0.1)
+    (place / "a_shop.py").write_text(f"{SHOP}\n{more}\n")
+
+    assert [json.loads(text.text)["host"] for text in asked("a_shop:Echo").texts] == ["localhost"]
+
+
 def test_deploy_takes_classes(place: Path) -> None:
     words = ("deploy", "a_shop:Echo", "--service", "api.example.com", "--data-dir", str(place / "data"), "--no-wait")
     result = run(*words, "--json")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import threading
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -149,6 +150,12 @@ def token(key: Any = RSA, kid: str | None = "k1", header: dict[str, Any] | None 
     return jwt.encode(claims(**more), key, algorithm, headers={**({"kid": kid} if kid else {}), **(header or {})})
 
 
+def unsigned(*parts: object) -> str:
+    """A token that no library writes."""
+    written = (urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+    return ".".join([*written, "AAAA"])
+
+
 def whoami(_given: Given) -> Any:
     user = get_current_user()
     return user and {"email": user.email(), "id": user.user_id(), "issuer": user.issuer, "aud": list(user.audiences)}
@@ -212,6 +219,9 @@ _BAD = {
     "an HMAC with the public key": "Bearer " + jwt.encode(claims(), jwk()["n"], "HS256", headers={"kid": "k1"}),
     "unsigned": "Bearer " + jwt.encode(claims(), None, "none", headers={"kid": "k1"}),
     "too long": f"Bearer {token(more='x' * 9000)}",
+    "an issuer that is a list": f"Bearer {unsigned({'alg': 'RS256'}, {'iss': [ISSUER.issuer]})}",
+    "an algorithm that is a list": f"Bearer {unsigned({'alg': ['RS256']}, {'iss': ISSUER.issuer})}",
+    "an algorithm that is an object": f"Bearer {unsigned({'alg': {}}, {'iss': ISSUER.issuer})}",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import zlib
@@ -16,6 +17,7 @@ from authz.frameworks.users import Call, User
 
 FORM: Final = "application/x-www-form-urlencoded"
 _MOST_PAIRS: Final = 1000
+_PIECE: Final = 4096
 _PLAIN: Final = re.compile(r"[\x20-\x24\x26-\x2a\x2c-\x7e]*").fullmatch
 """ASCII without `%` and `+`."""
 _STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -174,18 +176,24 @@ def _form(text: str) -> dict[str, Any]:
 def _unpacked(body: bytes, coding: str, most: int) -> bytes:
     if coding not in {"gzip", "x-gzip"}:
         raise UnsupportedEncoding("The body's Content-Encoding is not gzip, which is the only one that is read.")
-    parts, size = [], 0
-    while body:
-        stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        try:
-            part = stream.decompress(body, most - size + 1)
-        except zlib.error:
-            raise InvalidValue("The body is not gzip, as its Content-Encoding says.") from None
-        size += len(part)
-        if size > most:
-            raise too_large(most)
-        if not stream.eof:
-            raise InvalidValue("The body's gzip data ends too early.")
-        parts.append(part)
-        body = stream.unused_data
+    parts, size, stream = [], 0, _gzip()
+    # In pieces: what follows the end of a member is copied, and a body may be made of nothing but ends.
+    for at in range(0, len(body), _PIECE):
+        piece = body[at : at + _PIECE]
+        while piece:
+            stream = _gzip() if stream.eof else stream
+            try:
+                part = stream.decompress(piece, most - size + 1)
+            except zlib.error:
+                raise InvalidValue("The body is not gzip, as its Content-Encoding says.") from None
+            size += len(part)
+            if size > most:
+                raise too_large(most)
+            parts.append(part)
+            piece = stream.unused_data
+    if not stream.eof:
+        raise InvalidValue("The body's gzip data ends too early.")
     return b"".join(parts)
+
+
+_gzip: Final = functools.partial(zlib.decompressobj, zlib.MAX_WBITS | 16)

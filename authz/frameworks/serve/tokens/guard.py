@@ -159,7 +159,10 @@ def _unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
         header, said = (json.loads(urlsafe_b64decode(part + "==")) for part in token.split(".")[:2])
     except (ValueError, RecursionError):
         return {}, {}
-    return (header, said) if isinstance(header, dict) and isinstance(said, dict) else ({}, {})
+    are_objects = isinstance(header, dict) and isinstance(said, dict)
+    if not are_objects or not isinstance(header.get("alg"), str) or not isinstance(said.get("iss"), str):
+        return {}, {}  # neither can be one that is known
+    return header, said
 
 
 def _is_signed(token: str, key: Key) -> bool:
