@@ -92,6 +92,16 @@ def test_what_no_template_is_like(path: str) -> None:
     assert routed(["/a/b", "/a/{x}"] if path != "/a/b" else [], path) is None
 
 
+@pytest.mark.parametrize("path", ["/a/1/:do", "/a/1/:do/", "/a/:do", "/a/1:do/:do", "/a/1%2F:do"])
+def test_a_verb_by_itself_is_no_value(path: str) -> None:
+    """Gateways take it for the verb of what stands before it, and would have let it in by that template's rules."""
+    templates = ["/a/{x}:do", "/a/{x}/{y}", "/a/{x}"]
+
+    assert routed(templates, unquote(path), raw=path) is None
+    assert routed(templates, unquote(path)) is None
+    assert routed(templates, "/a/1/:doing").values == {"x": "1", "y": ":doing"}
+
+
 def test_a_known_path_tells_its_verbs() -> None:
     found = routed(["PUT /a/b", "POST /a/{x}", "DELETE /a/{y}"], "/a/b")
 

@@ -76,6 +76,7 @@ class Router(Generic[T]):
     def __init__(self) -> None:
         self._root: _Node[T] = _Node()
         self._constant: dict[str, dict[str, Found[T]]] = {}
+        self._suffixes: set[str] = set()
 
     def add(self, verb: str, template: str, target: T, *, escaped: bool = False) -> None:
         """One route. `escaped`: its values may hold slashes and the like, if the caller escapes them.
@@ -92,6 +93,7 @@ class Router(Generic[T]):
             variables.append((index, name, len(suffix)))
             if suffix:
                 node = node.verb(suffix)
+                self._suffixes.add(suffix)
             else:
                 node.variable = node.variable or _Node()
                 node = node.variable
@@ -110,6 +112,9 @@ class Router(Generic[T]):
         Raises:
             UnicodeDecodeError: the path is not UTF-8.
         """
+        # A gateway takes `a/:verb` for `a:verb`, and has let it in by other rules than those of `{a}/{b}`.
+        if self._suffixes and unquote((raw or path).rstrip("/").rpartition("/")[2]) in self._suffixes:
+            return None
         if raw is None or "%" not in raw:
             if (known := self._constant.get(path)) and (found := known.get(verb)):
                 return found
