@@ -470,6 +470,14 @@ def test_operation_ids_are_unique_for_gateways_too() -> None:
     ]
 
 
+def test_two_apis_may_have_classes_of_one_name() -> None:
+    """The old server kept methods by class name; operation ids need be unique in one document only."""
+    found = apis([a_class(an_api(name=name), get={}) for name in ("shop", "till")])
+    assert [(api.name, one.operation_id) for api in found for one in api.methods] == [
+        ("shop", "Shop_get"), ("till", "Shop_get")
+    ]  # fmt: skip
+
+
 def test_messages_may_be_named() -> None:
     class Shop(remote.Service):
         @endpoints.method("Item", "Line")
