@@ -324,6 +324,46 @@ def guarded(a: str) -> str:
     return a
 
 
+@pytest.mark.parametrize(("path", "is_refused"), [("/a/{a}/{b}", True), ("/a/{a:path}", True), ("/a/{a}", False)])
+def test_a_verb_is_taken_with_a_slash_before_it_too(path: str, is_refused: bool) -> None:
+    """`/a/b/:do` is `/a/{b}:do` to a gateway, and to the app it is another route, whichever comes first."""
+    app, flask = FastAPI(), Flask("shop")
+    app.get("/a/{b}:do")(reserved)
+    app.get(path)(guarded)
+    flask.add_url_rule("/a/<b>:do", view_func=reserved)
+    flask.add_url_rule(path.replace("{a:path}", "<path:a>").replace("{", "<").replace("}", ">"), view_func=guarded)
+    for one in (app, flask, Starlette(routes=[Route("/a/{b}:do", reserved), Route(path, guarded)])):
+        if is_refused:
+            with pytest.raises(ApiConfigurationError, match="which gateways take '/:do' at its end for, too"):
+                adapters.describe(one)
+        else:
+            assert adapters.describe(one)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("make", ["fastapi", "starlette", "mounted", "mounted in FastAPI"])
+def test_what_a_document_does_not_have_is_guarded_or_out_of_reach(make: str, is_first: bool) -> None:
+    """A route that is hidden, or in a mounted app, must not run for calls that a gateway lets in by another's rules."""
+    app: Any = FastAPI()
+    if make == "fastapi":
+        app.get("/b/secret", include_in_schema=False)(guarded)
+    elif make == "starlette":
+        app = Starlette(routes=[Route("/b/secret", guarded, include_in_schema=False)])
+    else:
+        below: Any = FastAPI() if make == "mounted" else Starlette(routes=[Route("/secret", guarded)])
+        if make == "mounted":
+            below.get("/secret")(guarded)
+        app.mount("/b", below)
+    add = app.add_route if make == "starlette" else app.add_api_route
+    add("/b/{a}", reserved)
+    if not is_first:
+        app.router.routes.insert(0, app.router.routes.pop())
+        assert list(adapters.describe(app)["paths"]) == ["/b/{a}"]
+        return
+    with pytest.raises(ApiConfigurationError, match=r"GET /b/secret .* is not guarded as /b/\{a\}"):
+        adapters.describe(app)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "is_refused"),
     [
@@ -331,6 +371,7 @@ def guarded(a: str) -> str:
         ("/{a}/b", "/c/{b}", True),
         ("/{a:path}", "/c", True),
         ("/{a:path}/b", "/c/{b}", True),
+        ("/a/{a}", "/a/{b}:do", True),
         ("/a/{a:int}", "/a/reserved", False),
         ("/a/{a}", "/b/reserved", False),
         ("/a/{a}", "/a/{b}/c", False),

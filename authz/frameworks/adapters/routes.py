@@ -32,6 +32,8 @@ class Route:
     said: Said
     patterns: Mapping[str, str] = field(default_factory=dict)
     """What the variables match, as regular expressions; DEEP ones hold slashes."""
+    shown: bool = True
+    """Whether the document has it. What it has not, gateways know nothing of, and the app serves it all the same."""
 
     @property
     def place(self) -> str:
@@ -74,6 +76,8 @@ def told_apart(routes: Iterable[Route], kept: Mapping[int, Kept], *, in_order: b
     found: dict[tuple[str, str], tuple[int, Route]] = {}
     several = list(enumerate(routes))
     for number, route in several:
+        if not route.shown:
+            continue
         first, other = found.setdefault((paths.shape(route.path), route.verb), (number, route))
         if other is not route and (kept[first] != kept[number] or other.path != route.path):
             one = f"{route.verb.upper()} {route.path}"
@@ -92,9 +96,16 @@ def _check(verb: str, several: Sequence[_Numbered], kept: Mapping[int, Kept], in
         if kept[number].is_nothing:
             continue
         for at, meant, segments in several:
-            if kept[at] == kept[number] or _ranks(segments) >= _ranks(theirs):
+            if kept[at] == kept[number] or not meant.shown:
                 continue
-            is_hidden = in_order and number < at
+            if (apart := _verb_apart(meant.path)) and _overlap(theirs, [*map(_widest, segments), (_LITERAL, apart)]):
+                raise ApiConfigurationError(
+                    f"{verb.upper()} {runs.path} ({runs.place}) is not guarded as {meant.path} ({meant.place}) is, "
+                    f"which gateways take '/{apart}' at its end for, too: guard both alike, or give one another path"
+                )
+            if runs.shown and _ranks(meant, segments) >= _ranks(runs, theirs):
+                continue
+            is_hidden = number < at if in_order else not runs.shown
             if (is_hidden or _is_narrow(segments)) and _overlap(theirs, [_widest(one) for one in segments]):
                 why = "stands before it" if is_hidden else "takes what its variables do not match"
                 raise ApiConfigurationError(
@@ -104,8 +115,15 @@ def _check(verb: str, several: Sequence[_Numbered], kept: Mapping[int, Kept], in
                 )
 
 
-def _ranks(segments: Sequence[tuple[int, str]]) -> list[int]:
-    return [rank for rank, _ in segments]
+def _verb_apart(path: str) -> str:
+    """The `:verb` behind a path's last variable; gateways take it with a slash before it, and apps do not."""
+    _, brace, verb = path.rpartition("/")[2].rpartition("}")
+    return verb if brace else ""
+
+
+def _ranks(route: Route, segments: Sequence[tuple[int, str]]) -> list[int]:
+    """The lower, the more specific to a gateway; a `:verb` is more than none."""
+    return [*(rank for rank, _ in segments), not _verb_apart(route.path)]
 
 
 def _is_narrow(segments: Sequence[tuple[int, str]]) -> bool:

@@ -31,7 +31,7 @@ def openapi(app: Starlette, *, hostname: str | None = None) -> dict[str, Any]:
     info = of_app(app, "app", "1.0.0")
     found = list(routes(app.routes))
     paths: dict[str, dict[str, Any]] = {}
-    for route, schemas in found:
+    for route, schemas in (one for one in found if one[0].shown):
         paths.setdefault(route.path, {}).setdefault(route.verb, operation(route, schemas))
     about = {"title": info.name, "version": info.api_version}
     if info.description:
@@ -48,13 +48,23 @@ def routes(several: Iterable[BaseRoute], before: str = "") -> Iterator[tuple[Rou
     for one in several:
         if isinstance(one, Mount | Host):
             yield from routes(one.routes or (), before + (one.path if isinstance(one, Mount) else ""))
-        elif isinstance(one, Plain) and one.include_in_schema:
+        elif isinstance(one, Plain):
             _, path, convertors = compile_path(before + one.path)
             patterns = {name: convertor.regex for name, convertor in convertors.items()}
             schemas = {name: _schema(convertor) for name, convertor in convertors.items()}
             for verb, function in _functions(one):
                 said = of_route(function).over(of_route(one.endpoint))
-                yield Route(path=path, verb=verb, function=function, said=said, patterns=patterns), schemas
+                yield (
+                    Route(
+                        path=path,
+                        verb=verb,
+                        function=function,
+                        said=said,
+                        patterns=patterns,
+                        shown=one.include_in_schema,
+                    ),
+                    schemas,
+                )
 
 
 def _schema(convertor: object) -> dict[str, Any]:
