@@ -199,15 +199,24 @@ def test_nothing_said_is_none() -> None:
 def test_what_tools_read_of_a_method() -> None:
     made = a_class(an_api(api_key_required=True), get={"path": "x", "name": "items.get", "scopes": ["a b"]})
     info, api_info = made.get.method_info, made.api_info
-    assert (info.name, info.http_method, info.scopes, info.audiences) == ("items.get", "POST", ("a b",), None)
+    assert (info.name, info.http_method, info.scopes, info.audiences) == ("items.get", "POST", ["a b"], None)
     assert (info.get_path(api_info), info.method_id(api_info)) == ("x", "shop.items.get")
     assert info.is_api_key_required(api_info) is True
     assert made.get.__name__ == "items.get"
     assert made.get.remote.request_type is message_types.VoidMessage
     assert (api_info.scopes, api_info.allowed_client_ids) == (
-        (endpoints.EMAIL_SCOPE,),
-        (endpoints.API_EXPLORER_CLIENT_ID,),
+        [endpoints.EMAIL_SCOPE],
+        [endpoints.API_EXPLORER_CLIENT_ID],
     )
+
+
+@pytest.mark.parametrize("said", [["a", "b"], [], {"google_id_token": ["a"]}, None])
+def test_tools_read_lists_where_lists_were_said(said: Any) -> None:
+    clients = said if isinstance(said, list) else None
+    made = a_class(an_api(audiences=said), get={"audiences": said, "allowed_client_ids": clients, "scopes": clients})
+    info = made.get.method_info
+    assert (made.api_info.audiences, info.audiences) == (said, said)
+    assert (info.allowed_client_ids, info.scopes) == (clients, clients)
 
 
 # Wrong arguments.

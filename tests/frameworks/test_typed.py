@@ -146,8 +146,8 @@ def test_defaults_are_those_of_the_message_style() -> None:
     from authz.frameworks import endpoints
 
     api = an_api()
-    assert api.info.allowed_client_ids == (API_EXPLORER_CLIENT_ID,)
-    assert api.info.scopes == (endpoints.EMAIL_SCOPE,)
+    assert api.info.allowed_client_ids == [API_EXPLORER_CLIENT_ID]
+    assert api.info.scopes == [endpoints.EMAIL_SCOPE]
     assert described(api).base_path == "/_ah/api"
 
 

@@ -41,6 +41,12 @@ class Access:
             optional_auth=checks.flag(place, "optional_auth", said["optional_auth"]),
         )
 
+    def listed_audiences(self) -> list[str] | dict[str, list[str]] | None:
+        """The audiences in lists, as people write them."""
+        if isinstance(self.audiences, Mapping):
+            return {name: list(one) for name, one in self.audiences.items()}
+        return None if self.audiences is None else list(self.audiences)
+
     def over(self, above: Access) -> Access:
         """What the level says itself, else what the one above it does. Lists and dicts are not merged."""
         names = (field.name for field in fields(self))

@@ -58,14 +58,14 @@ class ApiInfo:
         return path_version(self.api_version)
 
     @property
-    def audiences(self) -> checks.Audiences | None:
+    def audiences(self) -> list[str] | dict[str, list[str]] | None:
         """Accepted audiences, of the class or else of the API."""
-        return self.access.audiences
+        return self.access.listed_audiences()
 
     @property
-    def scopes(self) -> tuple[str, ...]:
+    def scopes(self) -> list[str]:
         """Accepted scopes; the e-mail scope if nothing was said."""
-        return tuple(scope.scope for scope in self.scope_objs)
+        return [scope.scope for scope in self.scope_objs]
 
     @property
     def scope_objs(self) -> tuple[OAuth2Scope, ...]:
@@ -73,10 +73,10 @@ class ApiInfo:
         return _DEFAULT_SCOPES if self.access.scopes is None else self.access.scopes
 
     @property
-    def allowed_client_ids(self) -> tuple[str, ...]:
+    def allowed_client_ids(self) -> list[str]:
         """Accepted clients; Google's API Explorer if nothing was said."""
         found = self.access.allowed_client_ids
-        return (API_EXPLORER_CLIENT_ID,) if found is None else found
+        return [API_EXPLORER_CLIENT_ID] if found is None else list(found)
 
     @property
     def auth_level(self) -> int:

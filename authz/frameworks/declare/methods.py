@@ -61,19 +61,19 @@ class MethodInfo:
         return self.access.over(api_info.access).use_request_uri or False
 
     @property
-    def audiences(self) -> checks.Audiences | None:
+    def audiences(self) -> list[str] | dict[str, list[str]] | None:
         """As said here."""
-        return self.access.audiences
+        return self.access.listed_audiences()
 
     @property
-    def scopes(self) -> tuple[str, ...] | None:
+    def scopes(self) -> list[str] | None:
         """As said here."""
-        return None if self.access.scopes is None else tuple(one.scope for one in self.access.scopes)
+        return None if self.access.scopes is None else [one.scope for one in self.access.scopes]
 
     @property
-    def allowed_client_ids(self) -> tuple[str, ...] | None:
+    def allowed_client_ids(self) -> list[str] | None:
         """As said here."""
-        return self.access.allowed_client_ids
+        return None if self.access.allowed_client_ids is None else list(self.access.allowed_client_ids)
 
     @property
     def auth_level(self) -> int | None:
