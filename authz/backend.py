@@ -98,7 +98,8 @@ async def serving(words: Sequence[str], directory: Path, *, secret: str, header_
         StateError: the server cannot be started.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "authz.frameworks", "serve", *words, "--application", str(directory), "--json",
+        # -P: the user's files are not in the way of our own modules, nor of Python's.
+        sys.executable, "-P", "-m", "authz.frameworks", "serve", *words, "--application", str(directory), "--json",
         "--header-prefix", header_prefix, "--gateway-only",
         # It ends when this does, even if this is killed: then there is nobody at the other end of its standard input.
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

@@ -80,7 +80,8 @@ def _written(words: Sequence[str], hostname: str, application: Path) -> tuple[So
     if not words:
         return ()
     line = [
-        sys.executable, "-m", "authz.frameworks", "write", *words,
+        # -P: the user's files are not in the way of our own modules, nor of Python's.
+        sys.executable, "-P", "-m", "authz.frameworks", "write", *words,
         "--application", str(application), "--hostname", hostname, "--json",
     ]  # fmt: skip
     out, code = _first_line(line)

@@ -340,6 +340,22 @@ def test_what_a_module_starts_keeps_nobody_waiting(place: Path, monkeypatch: pyt
     assert [json.loads(text.text)["host"] for text in asked("a_shop:Echo").texts] == ["localhost"]
 
 
+@pytest.mark.parametrize("name", ["authz", "json", "types", "uvicorn"])
+def test_files_named_like_modules_of_ours_are_not_in_the_way(place: Path, name: str) -> None:
+    (place / f"{name}.py").write_text("print('the wrong one')\nraise ValueError\n")
+
+    assert [json.loads(text.text)["host"] for text in asked("a_shop:Echo").texts] == ["localhost"]
+
+
+def test_modules_may_lie_beside_the_application(place: Path) -> None:
+    (place / "app").mkdir()
+    (place / "app" / "main.py").write_text("from a_shop import Echo\n")
+
+    assert asked("main:Echo", "--application", "app").texts
+    assert written("main:Echo", "--application", "app")
+    sys.modules.pop("main")
+
+
 def test_deploy_takes_classes(place: Path) -> None:
     words = ("deploy", "a_shop:Echo", "--service", "api.example.com", "--data-dir", str(place / "data"), "--no-wait")
     result = run(*words, "--json")

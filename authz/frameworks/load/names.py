@@ -25,7 +25,7 @@ _OURS: Final = "authz.frameworks."
 def load(words: Sequence[str], directory: str | Path = ".") -> tuple[Any, ...]:
     """What `MODULE` or `MODULE:NAME,NAME` name, in this order; without a name, all that a module declares.
 
-    Modules are looked for in `directory` first. What they print goes to standard error.
+    Modules are looked for in `directory` first, then in the current one. What they print goes to standard error.
 
     Raises:
         UsageError: there is no such module or name, or the code raised an exception; with its file and line.
@@ -33,7 +33,7 @@ def load(words: Sequence[str], directory: str | Path = ".") -> tuple[Any, ...]:
     place = str(Path(directory).absolute())
     if not Path(place).is_dir():
         raise UsageError(f"{directory} is no directory", "Name the directory in which the modules are.")
-    sys.path.insert(0, place)
+    sys.path[:0] = dict.fromkeys((place, str(Path().absolute())))
     importlib.invalidate_caches()
     with contextlib.redirect_stdout(sys.stderr):
         found = [thing for word in words for thing in _named(word, place)]
