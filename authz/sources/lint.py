@@ -45,7 +45,7 @@ RULES: tuple[Rule, ...] = (
     Rule("placeholder-token", _W, "No token passes while issuer, key set or audience are placeholders."),
     Rule("host-missing", _E, "A service has a name: 'host', an absolute server URL, or one given with --service."),
     Rule("host-invalid", _E, "A host is a lower-case DNS name or address without a port."),
-    Rule("host-port", _W, "The port of a server URL is no part of the service name."),
+    Rule("host-port", _W, "The port of a server URL, or of localhost, is no part of the service name."),
     Rule("hosts-differ", _E, "Documents that make one service name the same host."),
     Rule("base-path", _E, "A base path begins with a slash and has no wildcards or variables."),
     Rule("server-ignored", _W, "One server gives the service name and base path; others are left aside."),

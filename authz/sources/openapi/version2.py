@@ -20,7 +20,7 @@ def read(document: Document, service: str) -> Reading:
     reading = Reading(document.file, (root, "host"), keep_escaped_slashes=keeps_escaped_slashes(root))
     check_names(root, ROOT2)
     reading.transcoding = transcoding(root)
-    host = root.text("host")
+    host = _without_port(root, root.text("host"))
     reading.host = service_name(root, "host", host) if host else service
     reading.is_named = bool(host)
     base = base_path(root, "basePath", root.text("basePath"))
@@ -34,6 +34,16 @@ def read(document: Document, service: str) -> Reading:
     guard.check_root()
     Walk(root, reading, guard, backends, websocket).run()
     return reading
+
+
+def _without_port(root: Node, host: str) -> str:
+    """The host that development has, without its port: the one host whose port is no other service's."""
+    name, colon, port = host.partition(":")
+    if name != "localhost" or not colon or not port.isdecimal():
+        return host
+    message = f"the port of '{host}' is left aside; the service is '{name}'"
+    root.report("host-port", message, "Remove the port to silence this.", "host")
+    return name
 
 
 def websocket(node: Node) -> bool | None:
