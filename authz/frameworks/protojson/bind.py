@@ -101,7 +101,8 @@ class MessageBinding:
                 continue
             value = _at(body, target)
             others = [given for key, given in query if key == name]
-            if any(given != text for given in others) or (value is not None and _text(value) != text):
+            differs = value is not None and _text(value) != text and value != target.convert(text, name)
+            if differs or any(given != text for given in others):
                 raise InvalidValue(
                     f"'{name}' is '{scalars.cut(text)}' in the path, and something else in the query or the body.",
                     name,
