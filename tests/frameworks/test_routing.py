@@ -102,6 +102,17 @@ def test_a_verb_by_itself_is_no_value(path: str) -> None:
     assert routed(templates, "/a/1/:doing").values == {"x": "1", "y": ":doing"}
 
 
+def test_a_slash_behind_a_verb_makes_it_a_part_of_the_value() -> None:
+    """To gateways, too: they have let the call in by the rules of the template without the verb."""
+    templates = ["/a/{x}:do", "/a/{x}"]
+
+    for raw in (None, "/a/1:do/"):
+        found = routed(templates, "/a/1:do/", raw=raw)
+        assert (found.target, found.values) == ("/a/{x}", {"x": "1:do"})
+        assert routed(templates[:1], "/a/1:do/", raw=raw) is None
+    assert routed(templates, "/a/ü:do/", raw="/a/%C3%BC:do/").target == "/a/{x}"
+
+
 def test_a_known_path_tells_its_verbs() -> None:
     found = routed(["PUT /a/b", "POST /a/{x}", "DELETE /a/{y}"], "/a/b")
 

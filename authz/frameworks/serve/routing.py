@@ -119,8 +119,8 @@ class Router(Generic[T]):
             if (known := self._constant.get(path)) and (found := known.get(verb)):
                 return found
             parts = _segments(path)
-            return self._straight(verb, path, parts) or self._search(verb, parts, str)
-        return self._search(verb, _segments(raw), _unescaped)
+            return self._straight(verb, path, parts) or self._search(verb, parts, str, has_verb=path[-1:] != "/")
+        return self._search(verb, _segments(raw), _unescaped, has_verb=raw[-1] != "/")
 
     def _straight(self, verb: str, path: str, parts: list[str]) -> Found[T] | None:
         """The usual way: where only one branch can be the best, and no name needs a second look."""
@@ -137,11 +137,13 @@ class Router(Generic[T]):
         leaf = node.leaves.get(verb)
         return Found(leaf.target, {name: parts[at] for at, name, _ in leaf.variables}) if leaf else None
 
-    def _search(self, verb: str, parts: list[str], read: Callable[[str], str]) -> Found[T] | OtherVerbs | None:
-        """Every way, the best first."""
+    def _search(
+        self, verb: str, parts: list[str], read: Callable[[str], str], *, has_verb: bool
+    ) -> Found[T] | OtherVerbs | None:
+        """Every way, the best first. `has_verb`: no slash trails, behind which `:verb` is but a part of a value."""
         allowed: set[str] = set()
         names = [read(part) for part in parts]
-        for leaves in _leaves(self._root, names, 0):
+        for leaves in _leaves(self._root, names, 0, has_verb=has_verb):
             fitting = {name: leaf for name, leaf in leaves.items() if leaf.takes(parts, names)}
             if leaf := fitting.get(verb):
                 values = {name: read(parts[at].replace("+", " ")) for at, name, _ in leaf.variables}
@@ -159,7 +161,7 @@ def _unescaped(part: str) -> str:
     return unquote(part, errors="strict")
 
 
-def _leaves(node: _Node[T], names: list[str], at: int) -> Iterator[dict[str, _Leaf[T]]]:
+def _leaves(node: _Node[T], names: list[str], at: int, *, has_verb: bool) -> Iterator[dict[str, _Leaf[T]]]:
     """All that the path matches, the best first. No node is visited twice, however the templates are made."""
     if at == len(names):
         if node.leaves:
@@ -167,12 +169,12 @@ def _leaves(node: _Node[T], names: list[str], at: int) -> Iterator[dict[str, _Le
         return
     name = names[at]
     if constant := node.constants.get(name):
-        yield from _leaves(constant, names, at + 1)
+        yield from _leaves(constant, names, at + 1, has_verb=has_verb)
     if not name:
         return
-    if at == len(names) - 1:
+    if has_verb and at == len(names) - 1:
         for suffix, verb in node.verbs.items():
             if name.endswith(suffix) and len(name) > len(suffix):
-                yield from _leaves(verb, names, at + 1)
+                yield from _leaves(verb, names, at + 1, has_verb=has_verb)
     if node.variable:
-        yield from _leaves(node.variable, names, at + 1)
+        yield from _leaves(node.variable, names, at + 1, has_verb=has_verb)
