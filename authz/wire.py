@@ -64,7 +64,8 @@ XDS_CLUSTER: Final = "authz_xds"
 ROUTE_CONFIG_NAME: Final = "authz"
 LISTENER_NAME: Final = "authz"
 
-# Upstream headers. The first three follow ESPv2; the prefix `X-Endpoint-` is a setting.
+# Upstream headers. The first three follow ESPv2; the prefix is a setting.
+DEFAULT_PREFIX: Final = "X-Endpoint-"
 USER_INFO: Final = "API-UserInfo"
 CONSUMER_TYPE: Final = "API-Consumer-Type"
 CONSUMER_NUMBER: Final = "API-Consumer-Number"
@@ -87,5 +88,9 @@ def upstream_headers(prefix: str) -> dict[str, str]:
 
 
 def reserved_headers(prefix: str) -> tuple[str, ...]:
-    """Headers that only the gateway may write: removed from every request on every route, open ones too."""
-    return (*upstream_headers(prefix).values(), FORWARDED_AUTHORIZATION, ORIGINAL_PATH, GATEWAY_SECRET)
+    """Headers that only the gateway may write: removed from every request on every route, open ones too.
+
+    The usual names are among them whatever the prefix: a backend that has not been told of it looks for those.
+    """
+    generated = {*upstream_headers(prefix).values(), *upstream_headers(DEFAULT_PREFIX).values()}
+    return (*sorted(generated), FORWARDED_AUTHORIZATION, ORIGINAL_PATH, GATEWAY_SECRET)

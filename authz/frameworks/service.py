@@ -92,7 +92,12 @@ class Security:
     """Any of these; each is all of its words."""
     api_key_required: bool = False
     optional: bool = False
-    """Calls without a credential pass too (x-authz-optional)."""
+    """Calls without a token pass too; a key that is required stays required."""
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether calls with no credential at all pass too (x-authz-optional)."""
+        return self.optional and not self.api_key_required
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeAlias
 from authz import wire
 from authz.frameworks.exceptions import InvalidGetUserCall
 
-DEFAULT_PREFIX: Final = "X-Endpoint-"
+DEFAULT_PREFIX: Final = wire.DEFAULT_PREFIX
 _MOST_CHARS: Final = 64 * 1024
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+={0,2}", re.ASCII)
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -67,7 +67,7 @@ from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.extensions.filters.http.set_filter_state.v3 import Config as SetFilterState
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import PreviousHostsPredicate
-from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatcher
+from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, RegexMatcher, StringMatcher
 from envoy_data_plane.envoy.type.v3 import HttpStatus, Percent, StatusCode
 from envoy_data_plane.google.protobuf import Any
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -332,11 +332,15 @@ def early_mutations(settings: Settings) -> list[HeaderMutation]:
     Timeouts, retries and the like (`x-envoy-`) are the gateway's to set, whoever the peer claims to be.
     """
     removed = (*wire.reserved_headers(settings.header_prefix), "x-forwarded-host", wire.EFFECTIVE_METHOD)
-    own = HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix="x-envoy-"))
+    own = [StringMatcher(prefix="x-envoy-")]
+    if settings.underscores_in_headers:
+        # To many servers (CGI, WSGI) a header is the same with either sign.
+        either = "|".join(name.replace("-", "[-_]") for name in removed)
+        own.append(StringMatcher(safe_regex=RegexMatcher(regex=either)))
     override = translation.early_header_mutations(settings)
     return [
         *(HeaderMutation(remove=name) for name in removed),
-        HeaderMutation(remove_on_match=own),
+        *(HeaderMutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=one)) for one in own),
         *(HeaderMutation.parse(one.SerializeToString()) for one in override),
     ]
 

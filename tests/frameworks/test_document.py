@@ -318,6 +318,14 @@ def test_optional_auth(version: Version) -> None:
 
 
 @pytest.mark.parametrize("version", ["2.0", "3.1"])
+def test_a_key_that_is_required_stays_so_where_a_token_is_optional(version: Version) -> None:
+    api = an_api({"get": {}}, audiences=["a"], api_key_required=True, optional_auth=True)
+    requirement = operation(api, version).requirement
+    assert not requirement.optional
+    assert [(way.needs_key, way.jwt is not None) for way in requirement.alternatives] == [(True, True), (True, False)]
+
+
+@pytest.mark.parametrize("version", ["2.0", "3.1"])
 def test_quotas(version: Version) -> None:
     names = ["shop/read_requests", "shop-read-requests", "m" * 80]
     limits = [endpoints.LimitDefinition(name, f"Limit {index}", index) for index, name in enumerate(names)]

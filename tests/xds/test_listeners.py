@@ -129,6 +129,21 @@ async def test_names_with_underscores(start: Start, allowed: bool, status: int) 
     assert answer.status == status
 
 
+@pytest.mark.parametrize("prefix", ["X-Endpoint-", "X-Apigee-"])
+async def test_nobody_writes_the_gateways_headers_however_they_are_spelled(
+    start: Start, backend: Upstream, prefix: str
+) -> None:
+    """The usual names too, where it has others: a backend may not know. And to some servers `_` is `-`."""
+    names = ["X_Endpoint_API_UserInfo", "x-endpoint_api-userinfo", "X-Apigee_API-UserInfo"]
+    sent = [("X-Endpoint-API-UserInfo", "e"), ("X_Authz_Gateway-Secret", "e"), ("x_other", "kept")]
+    async with start(OPEN, underscores_in_headers=True, header_prefix=prefix) as gateway:
+        await gateway.get("/open", *sent, *((name, "e") for name in names[: 2 + (prefix == "X-Apigee-")]))
+
+    (request,) = backend.seen
+    assert "e" not in [value for _, value in request.headers]
+    assert request.header("x_other") == "kept"
+
+
 @pytest.mark.parametrize("hosts", [("api.example.test", "evil.test"), ("a.test", "b.test")])
 async def test_two_hosts_are_refused(start: Start, backend: Upstream, hosts: tuple[str, str]) -> None:
     async with start(OPEN) as gateway:

@@ -142,7 +142,7 @@ def _extensions(route: Route, info: ApiInfo, schemes: Schemes) -> dict[str, Any]
     required = schemes.requirement(asked)
     found: dict[str, Any] = schemes.extensions(asked)
     if required is not None:
-        found["security"] = [*required, {}] if required and security.optional else required
+        found["security"] = [*required, {}] if required and security.is_optional else required
     if route.said.metric_costs:
         found["x-google-quota"] = {"metricCosts": dict(route.said.metric_costs)}
     return found

@@ -75,7 +75,9 @@ class Schemes:
         if not security.api_key_required:
             return tokens if tokens or security.audiences is not None else None
         self._has_key = True
-        return [{API_KEY: [], **token} for token in tokens or [{}]]
+        if security.optional or not tokens:
+            tokens = [*tokens, {}]
+        return [{API_KEY: [], **token} for token in tokens]
 
     def extensions(self, method: Method) -> dict[str, Any]:
         """What OpenAPI has no words for."""
@@ -83,7 +85,7 @@ class Schemes:
         clients = security.client_ids
         if accepted(self.api, method) and clients is not None and "*" not in clients:
             found["x-authz-client-ids"] = list(clients)
-        if security.optional and (security.audiences or security.api_key_required):
+        if security.is_optional and security.audiences:
             found["x-authz-optional"] = True
         return found
 

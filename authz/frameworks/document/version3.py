@@ -108,7 +108,7 @@ def _operation(method: Method, definitions: Definitions, schemes: Schemes) -> di
     operation["responses"] = _answer(method, definitions)
     security = schemes.requirement(method)
     if security is not None:
-        operation["security"] = [*security, {}] if security and method.security.optional else security
+        operation["security"] = [*security, {}] if security and method.security.is_optional else security
     if method.metric_costs:
         operation["x-google-quota"] = {"metricCosts": dict(method.metric_costs)}
     return operation | schemes.extensions(method)
