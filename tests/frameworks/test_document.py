@@ -317,6 +317,25 @@ def test_optional_auth(version: Version) -> None:
     assert "x-authz-optional" not in json.dumps(document.openapi(an_api({"get": {}}, optional_auth=True)))
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"scopes": ["read"]}, "scopes restrict nobody"),
+        ({"allowed_client_ids": []}, "allowed_client_ids restrict nobody"),
+        ({"scopes": ["read"], "allowed_client_ids": ["web"]}, "scopes and allowed_client_ids restrict nobody"),
+        ({"scopes": ["read"], "audiences": ["a"]}, ""),
+        ({"scopes": ["read"], "audiences": []}, ""),
+        ({"scopes": [], "allowed_client_ids": ["*"]}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_is_said_of_tokens_that_nobody_asks_for_is_told(
+    said: dict[str, Any], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    document.openapi(an_api({"get": {}}, **said))
+    assert (told in caplog.text) if told else not caplog.records
+
+
 @pytest.mark.parametrize("version", ["2.0", "3.1"])
 def test_a_key_that_is_required_stays_so_where_a_token_is_optional(version: Version) -> None:
     api = an_api({"get": {}}, audiences=["a"], api_key_required=True, optional_auth=True)

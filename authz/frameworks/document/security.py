@@ -7,12 +7,15 @@ issuer's name and eight digits of a hash of the audiences.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from authz.frameworks.exceptions import ApiConfigurationError
 from authz.frameworks.service import Api, Method, Security
 from authz.frameworks.types import EMAIL_DESCRIPTION, EMAIL_SCOPE, Issuer
+
+_log = logging.getLogger("authz.frameworks")
 
 API_KEY: Final = "api_key"
 GOOGLE: Final = "google_id_token"
@@ -83,6 +86,9 @@ class Schemes:
         """What OpenAPI has no words for."""
         security, found = method.security, dict[str, Any]()
         clients = security.client_ids
+        if idle := _without_effect(security):
+            place = f"{method.owner}.{method.name}"
+            _log.warning("%s: %s restrict nobody: no audiences ask for a token; name some", place, " and ".join(idle))
         if accepted(self.api, method) and clients is not None and "*" not in clients:
             found["x-authz-client-ids"] = list(clients)
         if security.is_optional and security.audiences:
@@ -112,6 +118,17 @@ class Schemes:
             for (issuer, joined), scopes in self._used.items()
         }
         return found | ({API_KEY: {"type": "apiKey", "name": "key", "in": "query"}} if self._has_key else {})
+
+
+def _without_effect(security: Security) -> list[str]:
+    """What is said of tokens where none is asked for. Empty audiences say that this is meant."""
+    if security.audiences is not None:
+        return []
+    said = {
+        "scopes": security.scopes and security.scopes != (EMAIL_SCOPE,),
+        "allowed_client_ids": security.client_ids is not None and "*" not in security.client_ids,
+    }
+    return [name for name, is_said in said.items() if is_said]
 
 
 def _hashed(issuer: str, joined: str) -> str:
