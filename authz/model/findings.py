@@ -32,3 +32,12 @@ class Finding:
         place = f"{self.file}:{self.line}" if self.line else self.file
         text = f"{place}: {self.severity.value} {self.code}: {self.message}"
         return f"{text}\n    {self.hint}" if self.hint else text
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One kind of finding: its code, how bad it is, and what should be, in one sentence."""
+
+    code: str
+    severity: Severity
+    sentence: str

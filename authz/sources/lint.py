@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from authz.model.findings import Finding, Severity
+from authz.model.findings import Finding, Rule, Severity
 
 _E, _W = Severity.ERROR, Severity.WARNING
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One kind of finding."""
-
-    code: str
-    severity: Severity
-    sentence: str
 
 
 RULES: tuple[Rule, ...] = (

@@ -18,8 +18,8 @@ from pathlib import Path
 from authz.frameworks.migrate import behaviour, declarations, imports, methods, python2, server
 from authz.frameworks.migrate.reading import names, parse
 from authz.frameworks.migrate.reading.sources import Source, read
-from authz.frameworks.migrate.rules import RULES, Found, Rule, finding
-from authz.model.findings import Finding
+from authz.frameworks.migrate.rules import RULES, Found, finding
+from authz.model.findings import Finding, Rule
 
 _CHECKS = (imports.check, declarations.check, methods.check, server.check, behaviour.check, python2.check)
 
