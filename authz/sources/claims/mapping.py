@@ -295,21 +295,15 @@ def _is(parameter: Node, place: str, name: str) -> bool:
 def _check_list(parameter: Node, name: str) -> None:
     """Warn of a list that is written as one text: Envoy takes that for one value."""
     if "schema" not in parameter and parameter.text("type") == "array":
-        is_one, key, remedy = (
-            parameter.text("collectionFormat") != "multi",
-            "collectionFormat",
-            "collectionFormat: multi",
-        )
+        wrong = "collectionFormat" if parameter.text("collectionFormat") != "multi" else ""
+        remedy = "collectionFormat: multi"
     else:
         styled = parameter.text("style") not in {"", "form"}
-        is_one, key, remedy = (
-            styled or parameter.value.get("explode") is False,
-            "style" if styled else "explode",
-            "explode: true",
-        )
-    if is_one:
+        wrong = "style" if styled else "explode" if parameter.value.get("explode") is False else ""
+        remedy = "explode: true"
+    if wrong:
         message = f"the list '{name}' is one text in the query; a field of an RPC takes '{name}=' once for each value"
-        parameter.report("grpc-list", message, f"Write '{remedy}'.", key)
+        parameter.report("grpc-list", message, f"Write '{remedy}'.", wrong)
 
 
 def _dotted(fields: list[FieldDescriptor]) -> str:
